@@ -1,0 +1,73 @@
+"""Quantised copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.native import steps
+
+from pyollama import _native, errors
+from pyollama._native import Context, Model
+
+
+def test_a_smaller_copy_says_nearly_the_same(folder: Path, tmp_path: Path) -> None:
+    source, target = folder / "llama.gguf", tmp_path / "small.gguf"
+    _native.quantize(source, target, "Q8_0", n_threads=2)
+    assert target.stat().st_size < 0.6 * source.stat().st_size
+    logits = []
+    for path in (source, target):
+        with Model(path) as model, Context(model, n_ctx=64) as context:
+            logits.append(steps.last_logits(context, [1, 2, 3]))
+    before, after = logits
+    cosine = (before @ after) / (np.linalg.norm(before) * np.linalg.norm(after))
+    assert cosine > 0.99
+
+
+def test_the_copy_knows_its_type(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "f16.gguf"
+    _native.quantize(folder / "llama.gguf", target, "F16")
+    with Model(target) as model:
+        assert model.file_type == "F16"
+    again = tmp_path / "again.gguf"
+    _native.quantize(target, again, "Q4_0", pure=True, embedding_type="q8_0", output_type="f16")
+    assert again.exists()
+
+
+def test_every_name_is_known() -> None:
+    names = _native.quantization_types()
+    assert {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q4_K_M", "Q4_0", "IQ4_XS"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"type": "Q9"}, "no quantization type 'Q9'"),
+        ({"type": "Q8_0", "output_type": "q9"}, "no tensor type 'q9'"),
+    ],
+)
+def test_unknown_names(
+    folder: Path, tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(errors.InvalidRequest, match=message):
+        _native.quantize(folder / "llama.gguf", tmp_path / "x", **arguments)
+
+
+def test_failures_leave_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes((folder / "llama.gguf").read_bytes()[:5000])
+    earlier = tmp_path / "earlier.gguf"
+    earlier.write_bytes(b"kept")
+    with pytest.raises(errors.NativeError, match="cannot quantize"):
+        _native.quantize(broken, earlier, "Q8_0")
+    assert earlier.read_bytes() == b"kept"
+    with pytest.raises(errors.PyollamaError):
+        _native.quantize(folder / "llama.gguf", tmp_path / "no" / "folder.gguf", "Q8_0")
+    assert set(tmp_path.iterdir()) == {broken, earlier}
+    with pytest.raises(errors.InvalidRequest, match="not a file"):
+        _native.quantize(tmp_path / "nothing", tmp_path / "out.gguf", "Q8_0")
+    with pytest.raises(errors.InvalidRequest, match="into itself"):
+        _native.quantize(broken, broken, "Q8_0")
