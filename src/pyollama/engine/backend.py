@@ -1,0 +1,113 @@
+"""What the engine needs from a model: the contract between the loop and llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+
+Int32s = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``rows`` is the largest batch of one step; it is larger than the number of slots.
+
+    ``mix``: a batch with rows of both streams and prompts is cheaper than two batches.
+    ``can_trim``: the tail of a KV sequence can be dropped, and a part of one copied.
+    ``pack_rows`` and ``pack_sequences`` bound one batch of texts to embed; a single text may have
+    up to ``info.n_ctx`` tokens nevertheless.
+    """
+
+    rows: int
+    cells: int
+    mix: bool
+    can_trim: bool
+    pack_rows: int
+    pack_sequences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one decode, as equally long arrays; ``outputs`` marks those whose logits are wanted.
+
+    The arrays are only valid during the call.
+    """
+
+    tokens: Int32s
+    positions: Int32s
+    sequences: Int32s
+    outputs: NDArray[np.bool_]
+
+
+class TokenSampler(Protocol):
+    """Chooses the tokens of one request; it has seen the prompt."""
+
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=TokenSampler)
+
+
+class Backend(Protocol[S]):
+    """One loaded model. All but :meth:`abort` belong to the engine thread."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+    @property
+    def limits(self) -> Limits: ...
+
+    def decode(self, batch: Batch) -> None:
+        """Compute the batch and keep its logits until the next call.
+
+        Raises ``OutOfCells`` (nothing happened), ``Aborted`` or ``NativeError`` (some of the rows
+        may be in the cache).
+        """
+        ...
+
+    def sampler(self, params: SamplingParams, *, prompt: Int32s, n_ctx: int, ignore_eos: bool) -> S:
+        """May raise ``InvalidRequest`` or ``InvalidGrammar``."""
+        ...
+
+    def sample(self, rows: Sequence[int], samplers: Sequence[S]) -> list[int]:
+        """One token for each output row of the last decode, counted in batch order."""
+        ...
+
+    def logprobs(self, row: int, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
+        """Log-probability of ``token`` before any sampling step, and the likeliest ones."""
+        ...
+
+    def is_eog(self, token: int) -> bool: ...
+    def piece(self, token: int, *, special: bool) -> bytes: ...
+
+    def trim(self, sequence: int, length: int) -> None:
+        """Keep only the first ``length`` positions of a KV sequence."""
+        ...
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Make the empty ``target`` share the first ``length`` positions of ``source``."""
+        ...
+
+    def shift(self, sequence: int, keep: int, discard: int, length: int) -> None:
+        """Drop ``discard`` of ``length`` positions behind the first ``keep``, move the rest up."""
+        ...
+
+    def save(self, sequence: int) -> bytes: ...
+    def restore(self, sequence: int, state: bytes) -> None:
+        """Replace the whole sequence; on failure it is left empty."""
+        ...
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """One row per input, as pooled by the model. Their tokens fit one batch."""
+        ...
+
+    def abort(self) -> None:
+        """From any thread: end the decode that is running, or the next one, with ``Aborted``."""
+        ...
+
+    def close(self) -> None: ...

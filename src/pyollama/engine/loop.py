@@ -1,0 +1,190 @@
+"""The engine thread: the only one that touches the model.
+
+Others post messages into the inbox. The thread takes them in, runs one step after the other as long
+as there is work, hands the events of every step to the sink as one batch, and sleeps in the inbox
+when there is none. Every request that was taken in ends with exactly one terminal event.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Generic
+
+from pyollama.engine.backend import Backend, S
+from pyollama.engine.embedder import Embedder
+from pyollama.engine.generator import Generator
+from pyollama.engine.job import Job
+from pyollama.errors import EngineClosed, EngineError, PyollamaError
+from pyollama.types import EmbedRequest, EngineEvent, EngineStats, GenerateRequest
+
+log = logging.getLogger(__name__)
+
+Sink = Callable[[list[EngineEvent]], None]
+"""Gets the events of a step, in the engine thread: it has to be quick and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """With a ``reply`` the KV state of the prompt is wanted and there are no events."""
+
+    request: GenerateRequest
+    submitted: int
+    reply: Future[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    request: EmbedRequest
+    submitted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Put a KV state back as a retired prefix."""
+
+    tokens: list[int]
+    state: bytes
+    reply: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End everything; the last message."""
+
+
+Message = Generate | Embed | Abort | Restore | Close
+
+
+class EngineLoop(Generic[S]):
+    """``run`` is the body of the thread; the rest may be read and called from any thread."""
+
+    def __init__(self, backend: Backend[S], sink: Sink) -> None:
+        self._inbox: SimpleQueue[Message] = SimpleQueue()
+        self._closing = False
+        self._closing_lock = threading.Lock()
+        self._backend = backend
+        self._sink = sink
+        self._events: list[EngineEvent] = []
+        self._generator = Generator(backend, self._events.append)
+        self._embedder = Embedder(backend, self._events.append)
+        self._steps = 0
+        self._open = True
+        self._stats = self._snapshot()
+
+    @property
+    def stats(self) -> EngineStats:
+        """As of the last step."""
+        return self._stats
+
+    @property
+    def sole(self) -> str | None:
+        """The one request that is being computed right now, if there is just one."""
+        return self._generator.sole
+
+    def post(self, message: Message) -> None:
+        """Hand a message to the thread; nothing is taken behind :class:`Close`."""
+        with self._closing_lock:
+            if self._closing:
+                raise EngineClosed("the engine is closed")
+            self._closing = isinstance(message, Close)
+            self._inbox.put(message)
+
+    def run(self) -> None:
+        try:
+            while self._open:
+                self._drain()
+                if self._open:
+                    self._work()
+                self._publish()
+        finally:
+            self._end()
+
+    def _drain(self) -> None:
+        """Take in all messages; sleep until there is one if there is nothing to do."""
+        idle = not self._generator.busy and not self._embedder.busy
+        try:
+            message = self._inbox.get(block=idle)
+            while True:
+                self._take_in(message)
+                message = self._inbox.get_nowait()
+        except Empty:
+            return
+
+    def _take_in(self, message: Message) -> None:
+        match message:
+            case Generate(request, submitted, reply):
+                if reply is None or reply.set_running_or_notify_cancel():
+                    job: Job[S] = Job(request, self._backend.info.n_ctx, submitted, reply)
+                    self._generator.add(job)
+            case Embed(request, submitted):
+                self._embedder.add(request, submitted)
+            case Abort(request_id):
+                self._generator.abort(request_id)
+                self._embedder.abort(request_id)
+            case Restore() if message.reply.set_running_or_notify_cancel():
+                self._restore(message)
+            case Close():
+                self._open = False
+
+    def _restore(self, message: Restore) -> None:
+        try:
+            self._generator.restore(message.tokens, message.state)
+        except PyollamaError as error:
+            message.reply.set_exception(error)
+        else:
+            message.reply.set_result(None)
+
+    def _work(self) -> None:
+        worker: Generator[S] | Embedder
+        for worker in (self._generator, self._embedder):
+            if not worker.busy:
+                continue
+            try:
+                worker.step()
+            except Exception as error:
+                # Whatever it is, no request may be left hanging, and the next ones get a chance.
+                log.exception("a step of the engine failed")
+                worker.fail_all(EngineError(f"the engine failed: {error!r}"))
+                worker.reset()
+            self._steps += 1
+
+    def _publish(self) -> None:
+        self._stats = self._snapshot()
+        if self._events:
+            events = self._events.copy()
+            self._events.clear()
+            self._sink(events)
+
+    def _snapshot(self) -> EngineStats:
+        info = self._backend.info
+        return EngineStats(
+            waiting=self._generator.waiting,
+            running=self._generator.running + self._embedder.running,
+            slots=info.n_slots,
+            cells_used=self._generator.cells_used,
+            cells=self._backend.limits.cells,
+            steps=self._steps,
+        )
+
+    def _end(self) -> None:
+        with self._closing_lock:
+            self._closing = True
+        try:
+            while not self._inbox.empty():
+                self._take_in(self._inbox.get())
+            closed = EngineClosed("the engine was closed")
+            self._embedder.fail_all(closed)
+            self._generator.fail_all(closed)
+            self._publish()
+        finally:
+            self._backend.close()

@@ -1,0 +1,221 @@
+"""The backend that computes: llama.cpp through the binding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyollama import _native
+from pyollama.engine.backend import Batch, Int32s, Limits
+from pyollama.engine.cpus import compute_threads
+from pyollama.engine.spec import LoadSpec
+from pyollama.errors import Aborted, NativeError, UnsupportedCapability
+from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+
+LoadProgress = _native.LoadProgress
+
+PACKED_TEXTS = 64
+"""How many texts are embedded in one batch at most."""
+
+
+class NativeBackend:
+    """Owns the model and its context. See :class:`~pyollama.engine.backend.Backend`.
+
+    ``model`` may be used from any thread as long as the backend is open, for its vocabulary.
+    """
+
+    def __init__(self, spec: LoadSpec, progress: LoadProgress | None = None) -> None:
+        self.model = _native.Model(
+            spec.path,
+            use_mmap=spec.use_mmap,
+            n_gpu_layers=spec.n_gpu_layers,
+            main_gpu=spec.main_gpu,
+            tensor_split=spec.tensor_split or None,
+            progress=progress,
+        )
+        try:
+            self._context = _context(self.model, spec)
+            self._adapters = [self.model.adapter(path) for path in spec.adapters]
+            if self._adapters:
+                self._context.set_adapters([(adapter, 1.0) for adapter in self._adapters])
+            self._check(spec)
+        except BaseException:
+            self.model.close()
+            raise
+        self._eog = frozenset(self.model.eog_tokens)
+        self.info = self._info(spec)
+        self.limits = Limits(
+            rows=min(self._context.n_batch, self._context.n_ubatch),
+            cells=self._context.n_ctx,
+            mix=self.info.size_vram > 0,
+            can_trim=self._context.supports_partial_removal and self._context.swa_full,
+            pack_rows=min(spec.n_ubatch, self._context.n_ubatch),
+            pack_sequences=self._context.n_seq_max,
+        )
+
+    def _check(self, spec: LoadSpec) -> None:
+        if spec.embeddings:
+            if self._context.pooling == "none":
+                raise UnsupportedCapability("this model does not say how to pool embeddings")
+        elif not self._context.has_memory or (self.model.has_encoder and self.model.has_decoder):
+            raise UnsupportedCapability("this model cannot continue a text")
+
+    def _info(self, spec: LoadSpec) -> EngineInfo:
+        sizes = {name: sum(use.values()) for name, use in self._context.memory_breakdown().items()}
+        return EngineInfo(
+            n_ctx=spec.n_ctx,
+            n_ctx_train=self.model.n_ctx_train,
+            n_slots=spec.n_slots,
+            n_vocab=self.model.n_vocab,
+            n_embd=self.model.n_embd_out if spec.embeddings else self.model.n_embd,
+            size=sum(sizes.values()),
+            size_vram=sum(size for name, size in sizes.items() if not _in_main_memory(name)),
+            can_shift=self._context.can_shift and self._context.supports_partial_removal,
+            embeddings=spec.embeddings,
+        )
+
+    def decode(self, batch: Batch) -> None:
+        try:
+            self._context.decode(batch.tokens, batch.positions, batch.sequences, batch.outputs)
+        except Aborted:
+            self._context.clear_abort()
+            raise
+
+    def sampler(
+        self, params: SamplingParams, *, prompt: Int32s, n_ctx: int, ignore_eos: bool
+    ) -> _native.Sampler:
+        bias = dict(params.logit_bias)
+        if ignore_eos:
+            bias |= dict.fromkeys(self._eog, float("-inf"))
+        sampler = _sampler(self.model, params, bias, n_ctx)
+        sampler.accept(prompt, grammar=False)
+        return sampler
+
+    def sample(self, rows: Sequence[int], samplers: Sequence[_native.Sampler]) -> list[int]:
+        tokens: list[int] = self._context.sample(rows, samplers).tolist()
+        return tokens
+
+    def logprobs(self, row: int, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
+        logprob, ids, values = self._context.logprobs(row, token, n_top)
+        top = zip(ids.tolist(), values.tolist(), strict=True)
+        return logprob, tuple(self._alternative(token, value) for token, value in top)
+
+    def _alternative(self, token: int, logprob: float) -> TokenLogprob:
+        piece = self.piece(token, special=True)
+        return TokenLogprob(piece.decode(errors="replace"), logprob, piece)
+
+    def is_eog(self, token: int) -> bool:
+        return token in self._eog
+
+    def piece(self, token: int, *, special: bool) -> bytes:
+        return self.model.piece(token, render_special=special)
+
+    def trim(self, sequence: int, length: int) -> None:
+        if not self._context.seq_rm(sequence, length or -1, -1):
+            raise NativeError(f"sequence {sequence} could not be cut to {length} tokens")
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        self._context.seq_cp(source, target, 0, length)
+
+    def shift(self, sequence: int, keep: int, discard: int, length: int) -> None:
+        if not self._context.seq_rm(sequence, keep, keep + discard):
+            raise NativeError(f"sequence {sequence} could not be shifted")
+        self._context.seq_add(sequence, keep + discard, length, -discard)
+
+    def save(self, sequence: int) -> bytes:
+        return self._context.state_seq(sequence)
+
+    def restore(self, sequence: int, state: bytes) -> None:
+        self._context.set_state_seq(sequence, state)
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        if self._context.has_memory:
+            self._context.clear(data=False)
+        lengths = [len(tokens) for tokens in inputs]
+        self.decode(
+            Batch(
+                tokens=np.concatenate([np.asarray(tokens, np.int32) for tokens in inputs]),
+                positions=np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
+                sequences=np.repeat(np.arange(len(inputs), dtype=np.int32), lengths),
+                outputs=np.ones(sum(lengths), np.bool_),
+            )
+        )
+        rows = [self._context.sequence_embedding(index) for index in range(len(inputs))]
+        return np.stack(rows)
+
+    def abort(self) -> None:
+        self._context.abort()
+
+    def close(self) -> None:
+        self._context.close()
+        for adapter in self._adapters:
+            adapter.close()
+        self.model.close()
+
+
+def _context(model: _native.Model, spec: LoadSpec) -> _native.Context:
+    """Texts to embed must fit one micro-batch; prompts are cut into as many as they need."""
+    threads = spec.n_threads or compute_threads(model.size)
+    rows = max(min(spec.n_ubatch, spec.n_batch), 2 * spec.n_slots)
+    texts = min(PACKED_TEXTS, _native.max_sequences())
+    if spec.embeddings:
+        rows = max(rows, spec.n_ctx, texts)
+    return _native.Context(
+        model,
+        n_ctx=spec.n_ctx if spec.embeddings else spec.n_ctx * spec.n_slots,
+        n_batch=rows if spec.embeddings else max(spec.n_batch, rows),
+        n_ubatch=rows,
+        n_seq_max=texts if spec.embeddings else spec.n_slots,
+        n_threads=threads,
+        n_threads_batch=spec.n_threads_batch or threads,
+        embeddings=spec.embeddings,
+        flash_attn=spec.flash_attn,
+        type_k=spec.type_k,
+        type_v=spec.type_v,
+    )
+
+
+def _sampler(
+    model: _native.Model, params: SamplingParams, bias: dict[int, float], n_ctx: int
+) -> _native.Sampler:
+    grammar = params.grammar
+    return _native.Sampler(
+        model,
+        temperature=params.temperature,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        min_p=params.min_p,
+        typical_p=params.typical_p,
+        top_n_sigma=params.top_n_sigma,
+        xtc_probability=params.xtc_probability,
+        xtc_threshold=params.xtc_threshold,
+        dry_multiplier=params.dry_multiplier,
+        dry_base=params.dry_base,
+        dry_allowed_length=params.dry_allowed_length,
+        dry_penalty_last_n=params.dry_penalty_last_n,
+        dry_sequence_breakers=params.dry_sequence_breakers,
+        mirostat=params.mirostat,
+        mirostat_tau=params.mirostat_tau,
+        mirostat_eta=params.mirostat_eta,
+        repeat_last_n=params.repeat_last_n,
+        repeat_penalty=params.repeat_penalty,
+        presence_penalty=params.presence_penalty,
+        frequency_penalty=params.frequency_penalty,
+        logit_bias=bias,
+        seed=params.seed,
+        min_keep=params.min_keep,
+        grammar=grammar.gbnf if grammar else None,
+        grammar_root=grammar.root if grammar else "root",
+        grammar_lazy=grammar.lazy if grammar else False,
+        grammar_trigger_patterns=grammar.trigger_patterns if grammar else (),
+        grammar_trigger_tokens=grammar.trigger_tokens if grammar else (),
+        grammar_prefill=grammar.prefill if grammar else "",
+        n_ctx=n_ctx,
+    )
+
+
+def _in_main_memory(buffer: str) -> bool:
+    """Whether a buffer type is the host's: its names begin with CPU or end with Host."""
+    return buffer.startswith("CPU") or buffer.endswith("_Host")

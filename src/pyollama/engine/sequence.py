@@ -1,0 +1,92 @@
+"""One request on its way through the engine: its tokens, its limits and its counters."""
+
+from __future__ import annotations
+
+from array import array
+
+from pyollama.engine.prefix import token_array
+from pyollama.engine.slots import Slot
+from pyollama.types import GenerateRequest
+
+
+class Sequence:
+    """The token side of a request.
+
+    ``tokens`` is prompt and answer by position, as the model is to see it; a context shift takes
+    some out of the middle. What the slot does not hold of it is still to be computed, so a sequence
+    that lost its KV only has to be computed again. ``n_ctx`` is the most tokens it may have.
+    """
+
+    __slots__ = (
+        "awaits",
+        "cached",
+        "generated",
+        "leader",
+        "n_ctx",
+        "n_prompt",
+        "request",
+        "slot",
+        "tokens",
+    )
+
+    def __init__(self, request: GenerateRequest, n_ctx: int) -> None:
+        self.request = request
+        self.tokens: array[int] = token_array(request.tokens)
+        self.n_prompt = len(self.tokens)
+        self.n_ctx = min(request.n_ctx or n_ctx, n_ctx)
+        self.slot: Slot | None = None
+        self.cached = 0
+        self.generated = 0
+        self.leader: Sequence | None = None
+        self.awaits = 0
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+    @property
+    def computed(self) -> int:
+        return 0 if self.slot is None else len(self.slot.tokens)
+
+    @property
+    def pending(self) -> int:
+        """Tokens that are still to be computed."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def reusable(self) -> int:
+        """How many tokens may come from a cache: the logits of the last one are needed."""
+        return self.n_prompt - 1
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are wanted at all; otherwise only the prompt is computed."""
+        return self.request.max_tokens != 0
+
+    @property
+    def decoding(self) -> bool:
+        return self.generated > 0 and self.pending == 1
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for the token behind the last one."""
+        return len(self.tokens) >= self.n_ctx
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all tokens that were asked for have been sampled."""
+        return 0 <= self.request.max_tokens <= self.generated
+
+    def append(self, token: int) -> None:
+        """Take a sampled token in."""
+        self.tokens.append(token)
+        self.generated += 1
+
+    def shift_range(self) -> tuple[int, int]:
+        """How many tokens to keep and then to discard when the context is full."""
+        wanted = self.request.n_keep
+        keep = min(self.n_prompt if wanted < 0 else wanted, max(self.n_ctx - 4, 0))
+        return keep, max((self.computed - keep) // 2, 1)
+
+    def shift(self, keep: int, discard: int) -> None:
+        del self.tokens[keep : keep + discard]

@@ -1,0 +1,198 @@
+"""A backend without a model: it keeps a KV cache honestly and continues any text in a fixed way.
+
+Every cell holds a digest of its token and of all that was before it when it was computed, and the
+next token is drawn from the digest of the last one. So a prefix that is reused wrongly, a row at a
+wrong position or a cell behind a context shift that is taken for a fresh one changes the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyollama.engine.backend import Batch, Int32s, Limits
+from pyollama.errors import InvalidGrammar, NativeError, OutOfCells
+from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+
+EOG = 0
+N_VOCAB = 40
+PIECES = [b"", b"\xc3", b"\xa9", b"\xe6\x97", b"\xa5", b" ", *(bytes([97 + i]) for i in range(26))]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Compared by identity, so that shared cells are counted once."""
+
+    token: int
+    digest: bytes
+
+
+@dataclass
+class SimulatedSampler:
+    """``fixed`` are tokens to say before what the model would say."""
+
+    fixed: list[int] = field(default_factory=list)
+    eog: bool = True
+    closed: bool = False
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+
+
+class SimulatedBackend:
+    """``failures`` are raised by the decodes to come, in order; ``None`` stands for success.
+
+    ``prompts`` are those of the requests that were started, ``packs`` the lengths of the texts that
+    were embedded together, ``script`` is what every answer begins with.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_ctx: int = 64,
+        n_slots: int = 3,
+        rows: int = 16,
+        cells: int | None = None,
+        mix: bool = False,
+        can_trim: bool = True,
+        can_shift: bool = True,
+        embeddings: bool = False,
+    ) -> None:
+        self.info = EngineInfo(
+            n_ctx=n_ctx,
+            n_ctx_train=n_ctx,
+            n_slots=n_slots,
+            n_vocab=N_VOCAB,
+            n_embd=4,
+            size=0,
+            size_vram=0,
+            can_shift=can_shift,
+            embeddings=embeddings,
+        )
+        self.limits = Limits(
+            rows=rows,
+            cells=n_ctx * n_slots if cells is None else cells,
+            mix=mix,
+            can_trim=can_trim,
+            pack_rows=16,
+            pack_sequences=4,
+        )
+        self.failures: list[Exception | None] = []
+        self.samplers: list[SimulatedSampler] = []
+        self.prompts: list[list[int]] = []
+        self.script: list[int] = []
+        self.packs: list[list[int]] = []
+        self.decoded = 0
+        self.closed = False
+        self.aborted = False
+        self._kv: dict[int, list[Cell]] = {index: [] for index in range(n_slots)}
+        self._outputs: list[int] = []
+
+    def decode(self, batch: Batch) -> None:
+        assert 0 < len(batch.tokens) <= self.limits.rows
+        failure = self.failures.pop(0) if self.failures else None
+        used = {id(cell) for cells in self._kv.values() for cell in cells}
+        if isinstance(failure, OutOfCells) or len(used) + len(batch.tokens) > self.limits.cells:
+            raise OutOfCells("no cells")
+        self._outputs = []
+        rows = zip(batch.tokens, batch.positions, batch.sequences, batch.outputs, strict=True)
+        for index, (token, position, sequence, output) in enumerate(rows):
+            if failure is not None and index == len(batch.tokens) // 2:
+                raise failure
+            self._compute(int(token), int(position), int(sequence), bool(output))
+        self.decoded += len(batch.tokens)
+
+    def _compute(self, token: int, position: int, sequence: int, output: bool) -> None:
+        cells = self._kv[sequence]
+        assert position == len(cells)
+        assert position < self.info.n_ctx
+        before = cells[-1].digest if cells else b""
+        cells.append(Cell(token, hashlib.md5(before + token.to_bytes(4, "little")).digest()))
+        if output:
+            self._outputs.append(1 + int.from_bytes(cells[-1].digest[:4], "little"))
+
+    def sampler(
+        self, params: SamplingParams, *, prompt: Int32s, n_ctx: int, ignore_eos: bool
+    ) -> SimulatedSampler:
+        assert len(prompt) < n_ctx <= self.info.n_ctx
+        self.prompts.append(prompt.tolist())
+        if params.grammar is not None:
+            raise InvalidGrammar(params.grammar.gbnf)
+        sampler = SimulatedSampler(list(self.script), eog=not ignore_eos)
+        self.samplers.append(sampler)
+        return sampler
+
+    def sample(self, rows: Sequence[int], samplers: Sequence[SimulatedSampler]) -> list[int]:
+        assert len(rows) == len(samplers) == len(self._outputs)
+        return [
+            self._draw(self._outputs[row], one) for row, one in zip(rows, samplers, strict=True)
+        ]
+
+    def _draw(self, number: int, sampler: SimulatedSampler) -> int:
+        assert not sampler.closed
+        if sampler.fixed:
+            return sampler.fixed.pop(0)
+        if sampler.eog and number % 23 == 0:
+            return EOG
+        return 1 + number % (len(PIECES) - 1)
+
+    def logprobs(self, row: int, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
+        top = tuple(TokenLogprob(str(n), -float(n), str(n).encode()) for n in range(n_top))
+        return -0.5, top
+
+    def is_eog(self, token: int) -> bool:
+        return token == EOG
+
+    def piece(self, token: int, *, special: bool) -> bytes:
+        if token < len(PIECES):
+            return PIECES[token]
+        return f"<{token}>".encode() if special else b""
+
+    def trim(self, sequence: int, length: int) -> None:
+        if length and not self.limits.can_trim and length != len(self._kv[sequence]):
+            raise NativeError("this memory cannot be trimmed")
+        del self._kv[sequence][length:]
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        assert self.limits.can_trim
+        assert not self._kv[target]
+        assert 0 < length <= len(self._kv[source])
+        self._kv[target] = self._kv[source][:length]
+
+    def shift(self, sequence: int, keep: int, discard: int, length: int) -> None:
+        assert self.info.can_shift
+        assert length == len(self._kv[sequence])
+        del self._kv[sequence][keep : keep + discard]
+
+    def save(self, sequence: int) -> bytes:
+        return b"".join(bytes([cell.token]) + cell.digest for cell in self._kv[sequence])
+
+    def restore(self, sequence: int, state: bytes) -> None:
+        self._kv[sequence] = []
+        if len(state) % 17:
+            raise NativeError("not a state")
+        parts = [state[at : at + 17] for at in range(0, len(state), 17)]
+        self._kv[sequence] = [Cell(part[0], part[1:]) for part in parts]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        self.packs.append([len(tokens) for tokens in inputs])
+        rows = [[len(tokens), tokens[0], tokens[-1], sum(tokens)] for tokens in inputs]
+        return np.array(rows, np.float32)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+
+    def held(self) -> dict[int, list[int]]:
+        """The tokens in the cache, by sequence."""
+        return {sequence: [cell.token for cell in cells] for sequence, cells in self._kv.items()}

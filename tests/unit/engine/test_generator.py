@@ -1,0 +1,376 @@
+"""The generator on a simulated backend: whatever happens, answers are those of a lone request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.engine.simulated import SimulatedBackend, SimulatedSampler
+
+from pyollama.engine.generator import Generator
+from pyollama.engine.job import Job
+from pyollama.errors import Aborted, NativeError, OutOfCells
+from pyollama.types import (
+    ContextShifted,
+    EngineEvent,
+    Failed,
+    Finished,
+    GenerateRequest,
+    Grammar,
+    SamplingParams,
+    Tokens,
+    Usage,
+)
+
+SYSTEM = list(range(1, 41))
+
+
+@dataclass
+class Bench:
+    backend: SimulatedBackend
+    events: list[EngineEvent] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.generator: Generator[SimulatedSampler] = Generator(self.backend, self.events.append)
+
+    def add(self, request: GenerateRequest) -> None:
+        self.generator.add(Job(request, self.backend.info.n_ctx, submitted=0))
+
+    def run(self, *requests: GenerateRequest) -> list[EngineEvent]:
+        for request in requests:
+            self.add(request)
+        for _ in range(10_000):
+            if not self.generator.busy:
+                return self.events
+            self.generator.step()
+        raise AssertionError("the generator does not come to an end")
+
+    def of(self, request_id: str) -> list[EngineEvent]:
+        return [event for event in self.events if event.id == request_id]
+
+    def end(self, request_id: str) -> Finished | Failed:
+        *before, last = self.of(request_id)
+        assert isinstance(last, Finished | Failed)
+        assert not any(isinstance(event, Finished | Failed) for event in before)
+        return last
+
+    def finished(self, request_id: str) -> Finished:
+        end = self.end(request_id)
+        assert isinstance(end, Finished), end
+        return end
+
+    def failure(self, request_id: str) -> str:
+        end = self.end(request_id)
+        assert isinstance(end, Failed), end
+        return end.error.code
+
+    def text(self, request_id: str) -> str:
+        return "".join(event.text for event in self.of(request_id) if isinstance(event, Tokens))
+
+
+def request(tokens: list[int], request_id: str = "a", **fields: object) -> GenerateRequest:
+    return msgspec.structs.replace(GenerateRequest(request_id, tokens, max_tokens=8), **fields)
+
+
+def scripted(*tokens: int) -> Bench:
+    bench = Bench(SimulatedBackend())
+    bench.backend.script = list(tokens)
+    return bench
+
+
+def letters(text: str) -> list[int]:
+    return [6 + ord(letter) - ord("a") for letter in text]
+
+
+# --- how an answer ends ---------------------------------------------------------------------------
+
+
+def test_end_of_generation_counts_but_is_not_text() -> None:
+    bench = scripted(*letters("hi"), 0)
+    bench.run(request([1, 2, 3]))
+    end = bench.finished("a")
+    assert (bench.text("a"), end.reason, end.limit, end.stop) == ("hi", "stop", "", "")
+    assert (end.usage.prompt_tokens, end.usage.completion_tokens) == (3, 3)
+
+
+def test_an_answer_that_ends_at_once_has_one_token() -> None:
+    bench = scripted(0)
+    bench.run(request([1, 2, 3]))
+    assert (bench.text("a"), bench.finished("a").usage.completion_tokens) == ("", 1)
+
+
+def test_stop_text() -> None:
+    bench = scripted(*letters("abcde"))
+    bench.run(request([1, 2], stop=("cd",)))
+    end = bench.finished("a")
+    assert (bench.text("a"), end.reason, end.stop) == ("ab", "stop", "cd")
+    assert end.usage.completion_tokens == 4
+
+
+def test_an_empty_stop_text_ends_after_one_token() -> None:
+    bench = scripted(*letters("abc"))
+    bench.run(request([1, 2], stop=("",)))
+    end = bench.finished("a")
+    assert (bench.text("a"), end.reason, end.usage.completion_tokens) == ("", "stop", 1)
+
+
+def test_max_tokens_shows_what_was_held_back() -> None:
+    bench = scripted(*letters("abcx"))
+    bench.run(request([1, 2], max_tokens=3, stop=("cd",)))
+    end = bench.finished("a")
+    assert (bench.text("a"), end.reason, end.limit) == ("abc", "length", "max_tokens")
+
+
+def test_without_tokens_wanted_the_prompt_is_computed() -> None:
+    bench = Bench(SimulatedBackend())
+    bench.run(request([1, 2, 3], max_tokens=0))
+    end = bench.finished("a")
+    assert (end.reason, end.usage.completion_tokens) == ("length", 0)
+    assert bench.backend.held()[0] == [1, 2, 3]
+
+
+def test_a_context_that_is_full_is_a_limit() -> None:
+    bench = Bench(SimulatedBackend(n_ctx=64))
+    bench.run(request([1] * 21, n_ctx=32, max_tokens=-1, ignore_eos=True))
+    end = bench.finished("a")
+    assert (end.reason, end.limit) == ("length", "context")
+    assert end.usage.completion_tokens == 32 - 21
+
+
+def test_a_context_that_is_full_is_shifted() -> None:
+    bench = Bench(SimulatedBackend(n_ctx=16))
+    bench.run(request([1] * 5, max_tokens=40, ignore_eos=True, shift=True, n_keep=3))
+    shifts = [event for event in bench.events if isinstance(event, ContextShifted)]
+    assert shifts[0] == ContextShifted("a", kept=3, discarded=(15 - 3) // 2)
+    assert len(shifts) > 3
+    end = bench.finished("a")
+    assert (end.limit, end.usage.completion_tokens) == ("max_tokens", 40)
+
+
+def test_behind_a_shift_the_cache_is_not_offered() -> None:
+    backend = SimulatedBackend(n_ctx=16, n_slots=1)
+    bench = Bench(backend)
+    bench.run(request([1] * 5, max_tokens=14, ignore_eos=True, shift=True, n_keep=3))
+    shifted = backend.held()[0]
+    bench.run(request([*shifted, 9], "b", max_tokens=1))
+    assert bench.finished("b").usage.cached_tokens == 3
+    fresh = Bench(SimulatedBackend(n_ctx=16, n_slots=1))
+    fresh.run(request([*shifted, 9], "b", max_tokens=1))
+    assert bench.text("b") == fresh.text("b")
+
+
+def test_a_prompt_that_does_not_fit() -> None:
+    bench = Bench(SimulatedBackend())
+    bench.run(request([1] * 32, n_ctx=32))
+    end = bench.end("a")
+    assert isinstance(end, Failed) and end.error.code == "context_length_exceeded"
+    assert end.error.details == {"prompt_tokens": 32, "context_length": 32}
+
+
+def test_a_prompt_without_tokens() -> None:
+    bench = Bench(SimulatedBackend())
+    bench.run(request([]))
+    assert bench.failure("a") == "invalid_request"
+
+
+def test_a_grammar_that_cannot_be_used_fails_only_its_request() -> None:
+    bench = Bench(SimulatedBackend())
+    bad = SamplingParams(grammar=Grammar("nonsense"))
+    bench.run(request([1, 2], sampling=bad), request([3, 4], "b"))
+    assert bench.failure("a") == "invalid_grammar"
+    assert bench.finished("b").usage.completion_tokens > 0
+
+
+def test_a_model_for_embeddings_does_not_generate() -> None:
+    bench = Bench(SimulatedBackend(embeddings=True))
+    bench.run(request([1, 2]))
+    assert bench.failure("a") == "unsupported_capability"
+
+
+# --- what goes out --------------------------------------------------------------------------------
+
+
+def test_every_chunk_has_one_logprob() -> None:
+    bench = scripted(1, 2, *letters("x"), 0)
+    bench.run(request([1, 2], logprobs=2))
+    chunks = [event for event in bench.events if isinstance(event, Tokens)]
+    assert [(chunk.text, chunk.tokens) for chunk in chunks] == [("é", (1, 2)), ("x", (29,))]
+    (entry,) = chunks[0].logprobs
+    assert (entry.token, entry.logprob, entry.bytes) == ("é", -1.0, "é".encode())
+    assert [top.token for top in entry.top] == ["0", "1"]
+
+
+def test_special_tokens_are_only_shown_where_they_are_preserved() -> None:
+    for preserved, text in (((), "ab"), ((39,), "a<39>b")):
+        bench = scripted(*letters("a"), 39, *letters("b"), 0)
+        bench.run(request([1, 2], preserved_tokens=preserved))
+        assert bench.text("a") == text
+
+
+def test_usage_has_times_for_all_that_happened() -> None:
+    bench = Bench(SimulatedBackend())
+    bench.run(request([1, 2, 3]))
+    usage = bench.finished("a").usage
+    assert usage.queue_duration > 0 and usage.prompt_duration > 0 and usage.eval_duration > 0
+
+
+def test_a_request_that_never_started_has_no_times() -> None:
+    bench = Bench(SimulatedBackend(n_slots=1))
+    bench.add(request([1, 2]))
+    bench.add(request([1, 2], "b"))
+    bench.generator.step()
+    bench.generator.abort("b")
+    assert bench.finished("b").reason == "aborted"
+    usage = bench.finished("b").usage
+    assert usage == Usage(prompt_tokens=2, queue_duration=usage.queue_duration)
+
+
+# --- shared prefixes ------------------------------------------------------------------------------
+
+
+def test_a_prefix_is_computed_once_for_all_that_ask_at_the_same_time() -> None:
+    backend = SimulatedBackend(n_slots=8)
+    bench = Bench(backend)
+    bench.run(*(request([*SYSTEM, n], str(n), max_tokens=1) for n in range(8)))
+    assert backend.decoded == len(SYSTEM) + 8
+    cached = [bench.finished(str(n)).usage.cached_tokens for n in range(8)]
+    assert cached == [0] + [len(SYSTEM)] * 7
+
+
+def test_the_next_turn_only_computes_what_is_new() -> None:
+    backend = SimulatedBackend()
+    bench = Bench(backend)
+    bench.run(request(SYSTEM, ignore_eos=True))
+    before, held = backend.decoded, backend.held()[0]
+    bench.run(request([*held, 5, 6], "b", max_tokens=1))
+    assert backend.decoded - before == 2
+    assert bench.finished("b").usage.cached_tokens == len(held)
+
+
+# --- when something goes wrong --------------------------------------------------------------------
+
+
+def alone(wanted: GenerateRequest, backend: SimulatedBackend) -> tuple[str, str, str]:
+    fresh = SimulatedBackend(n_ctx=backend.info.n_ctx, n_slots=1, rows=backend.limits.rows)
+    bench = Bench(fresh)
+    bench.run(wanted)
+    end = bench.finished(wanted.id)
+    return bench.text(wanted.id), end.reason, end.limit
+
+
+def test_out_of_cells_gives_up_retired_prefixes_first() -> None:
+    backend = SimulatedBackend(n_slots=2, cells=50)
+    bench = Bench(backend)
+    bench.run(request(SYSTEM, max_tokens=1))
+    bench.run(request([9, 8] * 15, "b"))
+    assert bench.finished("b").usage.completion_tokens > 0
+
+
+def test_out_of_cells_fails_the_youngest() -> None:
+    bench = Bench(SimulatedBackend(n_slots=2, cells=50))
+    bench.run(request([1] * 30), request([2] * 30, "b"))
+    assert bench.finished("a").usage.completion_tokens > 0
+    assert bench.failure("b") == "out_of_cells"
+
+
+@pytest.mark.parametrize("can_trim", [True, False])
+def test_an_aborted_decode_is_run_again(can_trim: bool) -> None:
+    backend = SimulatedBackend(can_trim=can_trim)
+    bench = Bench(backend)
+    backend.failures = [None, Aborted("now"), None, Aborted("now")]
+    wanted = [request([n, *SYSTEM], str(n)) for n in (1, 2)]
+    bench.run(*wanted)
+    for each in wanted:
+        end = bench.finished(each.id)
+        assert (bench.text(each.id), end.reason, end.limit) == alone(each, backend)
+
+
+def test_a_failed_decode_ends_those_in_it_and_nothing_else() -> None:
+    backend = SimulatedBackend(n_slots=2)
+    bench = Bench(backend)
+    backend.failures = [NativeError("broken")]
+    bench.run(request([1, 2]), request([3, 4], "b"), request([1, 2], "c"))
+    assert (bench.failure("a"), bench.failure("b")) == ("native_error", "native_error")
+    assert bench.finished("c").usage.cached_tokens == 0
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+prompts = st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=30) | st.builds(
+    lambda length, tail: [*SYSTEM[:length], *tail],
+    st.integers(1, 40),
+    st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=8),
+)
+requests = st.builds(
+    GenerateRequest,
+    id=st.just(""),
+    tokens=prompts,
+    max_tokens=st.integers(-1, 12),
+    stop=st.lists(st.text("abé ", min_size=1, max_size=2), max_size=2).map(tuple),
+    shift=st.booleans(),
+    n_keep=st.integers(-1, 8),
+    ignore_eos=st.just(False),
+)
+actions = st.one_of(
+    requests,
+    st.tuples(st.just("abort"), st.integers(0, 20)),
+    st.tuples(st.just("step"), st.integers(1, 6)),
+    st.tuples(st.just("fail"), st.integers(0, 3)),
+)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(actions, max_size=25),
+    st.integers(1, 4),
+    st.sampled_from([8, 16, 64]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_company_gives_the_answers_of_a_lone_request(
+    script: list[GenerateRequest | tuple[str, int]],
+    n_slots: int,
+    rows: int,
+    can_trim: bool,
+    mix: bool,
+) -> None:
+    backend = SimulatedBackend(n_slots=n_slots, rows=rows, can_trim=can_trim, mix=mix)
+    bench = Bench(backend)
+    added: list[GenerateRequest] = []
+    for action in script:
+        match action:
+            case GenerateRequest():
+                added.append(msgspec.structs.replace(action, id=str(len(added))))
+                bench.add(added[-1])
+            case "abort", number:
+                bench.generator.abort(str(number))
+            case "fail", after:
+                backend.failures = [None] * after + [Aborted("now"), OutOfCells("for a moment")]
+            case "step", times:
+                for _ in range(times):
+                    bench.generator.step()
+        assert bench.generator.running <= n_slots
+    bench.run()
+
+    for wanted in added:
+        end = bench.end(wanted.id)
+        if isinstance(end, Failed):
+            assert end.error.code == "out_of_cells"
+        elif end.reason != "aborted":
+            seen = (bench.text(wanted.id), end.reason, end.limit)
+            assert seen == alone(wanted, backend)
+    assert all(sampler.closed for sampler in backend.samplers)
+    assert not any(slot.busy for slot in bench.generator._slots)
+    held = {slot.index: list(slot.tokens) for slot in bench.generator._slots}
+    assert held == backend.held(), "the slots say what the cache holds"
+
+
+@settings(max_examples=50)
+@given(st.lists(prompts, min_size=2, max_size=10), st.integers(1, 3))
+def test_requests_are_started_in_the_order_of_arrival(texts: list[list[int]], n_slots: int) -> None:
+    backend = SimulatedBackend(n_slots=n_slots)
+    Bench(backend).run(*(request(tokens, str(n)) for n, tokens in enumerate(texts)))
+    assert backend.prompts == texts

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from array import array
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyollama.engine.prefix import common_prefix, token_array
+from pyollama.engine.slots import Placement, Slot, Slots
+
+
+def hold(slots: Slots, *tokens: int) -> Slot:
+    """Run a request of ``tokens`` to its end."""
+    placement = slots.place(token_array(tokens), len(tokens) - 1)
+    assert placement is not None
+    slots.extend(placement.slot, token_array(tokens[placement.reused :]))
+    slots.retire(placement.slot)
+    return placement.slot
+
+
+def place(slots: Slots, *tokens: int) -> Placement | None:
+    return slots.place(token_array(tokens), len(tokens) - 1)
+
+
+@given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)), st.integers(-1, 10))
+def test_common_prefix(a: list[int], b: list[int], limit: int) -> None:
+    expected = 0
+    while expected < min(len(a), len(b), limit) and a[expected] == b[expected]:
+        expected += 1
+    assert common_prefix(token_array(a), token_array(b), limit) == expected
+
+
+def test_a_prompt_that_goes_on_uses_the_retired_slot_in_place() -> None:
+    slots = Slots(3)
+    first = hold(slots, 1, 2, 3)
+    hold(slots, 7, 8, 9)
+    placement = place(slots, 1, 2, 3, 4)
+    assert placement == Placement(first, held=3, reused=3)
+
+
+def test_a_shared_prefix_is_copied_so_that_the_other_stays_whole() -> None:
+    slots = Slots(2)
+    first = hold(slots, 1, 2, 3, 4)
+    placement = place(slots, 1, 2, 9, 9)
+    assert placement is not None and placement.slot is not first
+    assert (placement.source, placement.reused, placement.held) == (first, 2, 0)
+    assert list(first.tokens) == [1, 2, 3, 4]
+
+
+def test_a_running_sequence_is_a_source_too() -> None:
+    slots = Slots(2)
+    running = place(slots, 1, 2, 3, 4)
+    assert running is not None
+    slots.extend(running.slot, token_array([1, 2, 3]))
+    placement = place(slots, 1, 2, 3, 4)
+    assert placement is not None and placement.source is running.slot and placement.reused == 3
+    assert place(slots, 5, 6) is None
+
+
+def test_the_slot_that_was_idle_longest_gives_way() -> None:
+    slots = Slots(3)
+    held = [hold(slots, n, n, n) for n in (1, 2, 3)]
+    placement = place(slots, 9, 9, 9)
+    assert placement == Placement(held[0], held=3, reused=0)
+
+
+def test_the_last_slot_is_cut_back_in_place() -> None:
+    slots = Slots(1)
+    only = hold(slots, 1, 2, 3, 4)
+    assert place(slots, 1, 2, 9) == Placement(only, held=4, reused=2)
+    assert list(only.tokens) == [1, 2]
+
+
+def test_one_token_is_always_left_to_compute() -> None:
+    slots = Slots(2)
+    hold(slots, 1, 2, 3)
+    placement = place(slots, 1, 2, 3)
+    assert placement is not None and placement.reused == 2
+
+
+def test_behind_a_shift_nothing_is_offered() -> None:
+    slots = Slots(2)
+    placement = place(slots, 1, 2, 3, 4, 5, 6)
+    assert placement is not None
+    slots.extend(placement.slot, token_array([1, 2, 3, 4, 5, 6]))
+    slots.shift(placement.slot, keep=2, discard=2)
+    slots.extend(placement.slot, token_array([7]))
+    assert list(placement.slot.tokens) == [1, 2, 5, 6, 7]
+    slots.retire(placement.slot)
+    assert slots.match(token_array([1, 2, 5, 6, 7, 8]), 5) == (placement.slot, 2)
+
+
+def test_memory_that_cannot_be_trimmed_only_goes_on() -> None:
+    slots = Slots(2, can_trim=False)
+    first = hold(slots, 1, 2, 3)
+    fresh = place(slots, 1, 2, 9)
+    assert fresh is not None and fresh.reused == 0 and fresh.source is None
+    assert fresh.slot is not first
+    assert place(slots, 1, 2, 3, 4) == Placement(first, held=3, reused=3)
+
+
+def test_memory_that_cannot_be_trimmed_never_copies_from_a_running_sequence() -> None:
+    slots = Slots(2, can_trim=False)
+    running = place(slots, 1, 2, 3)
+    assert running is not None
+    slots.extend(running.slot, token_array([1, 2, 3]))
+    placement = place(slots, 1, 2, 3, 4)
+    assert placement is not None and placement.reused == 0
+
+
+def test_eviction_takes_the_oldest_and_never_a_busy_one() -> None:
+    slots = Slots(3)
+    old = hold(slots, 1, 1)
+    busy = place(slots, 2, 2)
+    assert busy is not None
+    slots.extend(busy.slot, token_array([2, 2]))
+    assert slots.evict() is old and len(old.tokens) == 0
+    assert slots.evict() is None
+
+
+def test_a_restored_prefix_is_found() -> None:
+    slots = Slots(2)
+    hold(slots, 5, 5, 5)
+    adopted = slots.adopt(token_array([1, 2, 3]))
+    assert adopted is not None
+    assert slots.match(array("i", [1, 2, 3, 4]), 3) == (adopted, 3)
