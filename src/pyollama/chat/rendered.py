@@ -1,0 +1,110 @@
+"""Prompts made here: by a Go template or a named renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyollama.chat.answer import ParserChain
+from pyollama.chat.gotemplates import GoTemplate
+from pyollama.chat.grammar import SchemaToGrammar, format_grammar
+from pyollama.chat.interface import OutputParser, Prompt, Turn
+from pyollama.chat.media import place_media
+from pyollama.chat.parsers import NamedParser, PassthroughParser
+from pyollama.chat.renderers import Renderer
+from pyollama.chat.thinking import ThinkingParser
+from pyollama.chat.toolcalls import ToolCallParser, preserved_text
+from pyollama.types import Message
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFormat:
+    """The chat format of a Go template, which a renderer may stand in for.
+
+    Without a named parser, the template itself shows what thinking and tool calls look like.
+    """
+
+    template: GoTemplate
+    schema_to_grammar: SchemaToGrammar
+    renderer: Renderer | None = None
+    parser: NamedParser | None = None
+    native: bool = False
+
+    def chat(self, turn: Turn) -> Prompt:
+        text, files = self._render(turn)
+        return self._prompt(text, files, turn)
+
+    def complete(self, turn: Turn) -> Prompt:
+        return self.chat(replace(turn, tools=()))
+
+    def insert(self, prefix: str, suffix: str, turn: Turn) -> Prompt:
+        text = self.template.render_insert(prefix, suffix, turn.think)
+        parser, _, preserved = self._reading(text, replace(turn, tools=()))
+        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        return Prompt(text, parser, grammar=grammar, preserved=preserved)
+
+    def raw(self, text: str, turn: Turn) -> Prompt:
+        parser = self._thinking_parser(text, turn.think) or PassthroughParser()
+        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        return Prompt(text, parser, grammar=grammar)
+
+    def after_thinking(self, turn: Turn, prompt: Prompt, thinking: str) -> Prompt:
+        thought = Message("assistant", thinking=thinking)
+        text, files = self._render(replace(turn, messages=(*turn.messages, thought)))
+        # A named parser knows that the thinking is over; the generic one must not look for more.
+        parser = PassthroughParser() if self.parser is None else prompt.parser
+        return replace(
+            prompt,
+            text=text + (self.parser.resume if self.parser else ""),
+            parser=parser,
+            grammar=format_grammar(turn.format, self.schema_to_grammar),
+            images=files,
+            constrain_later=False,
+        )
+
+    def _render(self, turn: Turn) -> tuple[str, tuple[bytes, ...]]:
+        if self.parser is not None:
+            turn = self.parser.prepare(turn)
+        messages, files = place_media(turn.messages, gap=" " if self.renderer else "")
+        if self.renderer is not None:
+            return self.renderer(replace(turn, messages=messages)), files
+        return self.template.render(messages, turn.tools, turn.think), files
+
+    def _prompt(self, text: str, files: tuple[bytes, ...], turn: Turn) -> Prompt:
+        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        parser, thinks, preserved = self._reading(text, turn)
+        later = grammar is not None and thinks
+        return Prompt(
+            text,
+            parser,
+            grammar=None if later else grammar,
+            stops=self.parser.stops if self.parser else (),
+            preserved=preserved,
+            images=files,
+            constrain_later=later,
+        )
+
+    def _reading(self, text: str, turn: Turn) -> tuple[OutputParser, bool, tuple[str, ...]]:
+        """The parser for an answer, whether it knows thinking, and the tokens it must see."""
+        preserved: list[str] = []
+        thinks = False
+        parser: OutputParser | None = None
+        if self.parser is not None:
+            parser = self.parser.create(turn)
+            thinks = self.parser.thinking and turn.think is not False
+            preserved += self.parser.preserved
+        elif thinking := self._thinking_parser(text, turn.think):
+            parser, thinks = thinking, True
+            if tags := self.template.thinking_tags:
+                preserved += (tags.opening, tags.closing)
+        if turn.tools and not (self.parser and self.parser.tools):
+            tag = self.template.tool_call_tag
+            calls = ToolCallParser(tag, turn.tools)
+            parser = calls if parser is None else ParserChain(parser, calls)
+            preserved += filter(None, (preserved_text(tag),))
+        return parser or PassthroughParser(), thinks, tuple(preserved)
+
+    def _thinking_parser(self, text: str, think: bool | str | None) -> ThinkingParser | None:
+        tags = self.template.thinking_tags
+        if tags is None or not think or self.parser is not None:
+            return None
+        return ThinkingParser(tags, inside=text.rstrip().endswith(tags.opening))
