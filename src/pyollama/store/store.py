@@ -1,0 +1,229 @@
+"""The store: all models on this machine, by name.
+
+May be used from several threads, and by several processes at once as long as they keep to the same
+rules: files appear complete, blobs before the manifest that names them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyollama.errors import (
+    InvalidName,
+    InvalidRequest,
+    ModelNotFound,
+    PyollamaError,
+    StoreError,
+)
+from pyollama.store import gc
+from pyollama.store.blobs import Blobs
+from pyollama.store.builtin import Builtin
+from pyollama.store.create import Build, CreateTools
+from pyollama.store.create_checks import check_request
+from pyollama.store.files import disk_errors
+from pyollama.store.manifest import Manifest, format_manifest, parse_manifest
+from pyollama.store.manifest_tree import ManifestTree
+from pyollama.store.model import StoredModel, missing_files, read_model
+from pyollama.store.name import Name, split_source
+from pyollama.types import CreateRequest, Progress
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """The models below ``root``, and the one that ships with the program if ``builtin`` is given.
+
+    With ``keep_unused`` no blob is ever deleted (``OLLAMA_NOPRUNE``).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        builtin: Builtin | None = None,
+        keep_unused: bool = False,
+        tools: CreateTools | None = None,
+    ) -> None:
+        self.root = root
+        self.blobs = Blobs(root / "blobs")
+        self._tree = ManifestTree(root / "manifests")
+        self._builtin = builtin
+        self._keep_unused = keep_unused
+        self._tools = tools or CreateTools()
+        self._lock = threading.RLock()  # held while a manifest and the blobs it needs must agree
+        self._known: dict[Name, tuple[tuple[int, int, int], StoredModel]] = {}
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def resolve(self, text: str) -> StoredModel:
+        """The model that ``text`` names, in any case, with all its files there."""
+        name = Name.parse(_local(text))
+        model = self._look_up(name)
+        if model is None:
+            raise ModelNotFound(f"model '{text}' not found", model=name.short)
+        if model.missing:
+            raise StoreError(
+                f"model '{model.name.short}' is incomplete: blob {model.missing[0]} is missing",
+                hint="pull or create the model again",
+            )
+        return model
+
+    def list(self) -> list[StoredModel]:
+        """All models, newest first. What cannot be read is left out, with a line in the log."""
+        models = {}
+        for name in (*self._tree.names(), *([self._builtin.name] if self._builtin else ())):
+            try:
+                if model := self._look_up(name):
+                    models[model.name] = model
+            except PyollamaError as error:
+                log.warning("model %s is left out: %s", name.short, error)
+        return sorted(models.values(), key=lambda model: model.modified_at, reverse=True)
+
+    def _look_up(self, name: Name) -> StoredModel | None:
+        if found := self._tree.find(name):
+            try:
+                return self._load(found)
+            except StoreError:
+                if self._tree.find(name):  # else it was deleted just now
+                    raise
+        shipped = self._shipped(name)
+        return shipped.model if shipped else None
+
+    def _shipped(self, name: Name) -> Builtin | None:
+        """The built-in model, if it has this name."""
+        return self._builtin if self._builtin and self._builtin.name.key == name.key else None
+
+    def _load(self, name: Name) -> StoredModel:
+        path = self._tree.path(name)
+        with disk_errors("read", path):
+            status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = self._known.get(name)
+        if known and known[0] == stamp:
+            model = known[1]
+            if missing_files(model.manifest, self.blobs) == model.missing:
+                return model
+        modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+        model = read_model(name, self._tree.read(name), modified_at, self.blobs)
+        self._known[name] = stamp, model
+        return model
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name; what had that name before is replaced."""
+        old = _name(source, f'source "{source}" is invalid')
+        new = _name(destination, f'destination "{destination}" is invalid')
+        with self._lock, self.blobs.pinned() as pins:
+            if found := self._tree.find(old):
+                data = self._tree.read(found)
+            elif shipped := self._shipped(old):
+                data = shipped.store_in(self.blobs, pins)
+            else:
+                raise ModelNotFound(f'model "{source}" not found', model=old.short)
+            self._write(self._tree.spell(new), data)
+
+    def delete(self, text: str) -> None:
+        """Delete a model, and the blobs that no other model needs."""
+        name = _name(text, f'name "{text}" is invalid')
+        with self._lock:
+            found = self._tree.find(name)
+            if found is None:
+                if self._shipped(name):
+                    raise InvalidRequest(
+                        f"model '{text}' ships with the program and cannot be deleted",
+                        hint="set PYOLLAMA_BUILTIN=0 to hide it",
+                    )
+                raise ModelNotFound(f"model '{text}' not found", model=name.short)
+            before = self._digests(found)
+            self._tree.delete(found)
+            self._known.pop(found, None)
+            self._collect(before)
+
+    def create(self, request: CreateRequest) -> Generator[Progress, None, None]:
+        """Make a model. Errors of the request itself come before the first step."""
+        name = Name.parse(request.model)
+        check_request(request)
+        base_name = None
+        if request.base and not request.remote_host:
+            base_name = Name.parse(_local(request.base))
+        with self.blobs.pinned() as pins:
+            build = Build(request, self.blobs, pins, self._tools)
+            done = False
+            try:
+                base = None
+                if base_name is not None:
+                    base = yield from self._base(base_name, request.base, build)
+                manifest = yield from build.steps(base)
+                yield Progress("writing manifest")
+                self._commit(name, manifest)
+                done = True
+            finally:
+                pins.release()
+                if not done:
+                    self._collect(build.made)
+        yield Progress("success")
+
+    def prune(self) -> None:
+        """Delete what earlier runs left behind; done once, at the start."""
+        if self._keep_unused:
+            return
+        try:
+            with self._lock:
+                deleted = gc.prune(self._tree, self.blobs)
+        except StoreError as error:
+            log.warning("the store was not tidied up: %s", error)
+        else:
+            if deleted:
+                log.info("deleted %d unused files", deleted)
+
+    def _base(self, name: Name, text: str, build: Build) -> Generator[Progress, None, StoredModel]:
+        if self._tree.find(name) is None:
+            if shipped := self._shipped(name):
+                build.made |= shipped.missing_in(self.blobs)
+                shipped.store_in(self.blobs, build.pins)
+                return shipped.model
+            if self._tools.pull is not None:
+                yield from self._tools.pull(text)
+        return self.resolve(text)
+
+    def _commit(self, name: Name, manifest: Manifest) -> None:
+        with self._lock:
+            for layer in manifest.blobs:
+                self.blobs.require(layer.digest)
+            self._write(self._tree.spell(name), format_manifest(manifest))
+
+    def _write(self, name: Name, data: bytes) -> None:
+        """Write a manifest and delete the blobs that only its predecessor needed."""
+        before = self._digests(name)
+        self._tree.write(name, data)
+        self._collect(before)
+
+    def _digests(self, name: Name) -> set[str]:
+        try:
+            data = self._tree.read(name)
+            return {layer.digest for layer in parse_manifest(data).blobs}
+        except StoreError:  # there is none, or a broken one that is about to be replaced
+            return set()
+
+    def _collect(self, digests: set[str]) -> None:
+        if digests and not self._keep_unused:
+            with self._lock:
+                gc.collect(digests, self._tree, self.blobs)
+
+
+def _local(text: str) -> str:
+    """``text`` without a suffix that asks for what the store is anyway."""
+    name, source = split_source(text)
+    return name if source == "local" else text.strip()
+
+
+def _name(text: str, complaint: str) -> Name:
+    try:
+        return Name.parse(text)
+    except InvalidName as error:
+        raise InvalidName(complaint) from error
