@@ -1,0 +1,159 @@
+"""The one place where everything is put together: settings in, a running server out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from pyollama import builtin, log
+from pyollama._native import Model, drain_log, quantize
+from pyollama.chat.autodetect import detect
+from pyollama.chat.format import OpenJinja
+from pyollama.chat.gotemplates import GoTemplate
+from pyollama.chat.native import jinja_opener, schema_to_grammar
+from pyollama.config import Settings
+from pyollama.runtime.fit import Policy
+from pyollama.runtime.loader import ModelLoader
+from pyollama.runtime.pool import ModelPool
+from pyollama.server.app import create_app
+from pyollama.service.chat import ChatService
+from pyollama.service.embed import EmbedService
+from pyollama.service.generate import GenerateService
+from pyollama.service.models import ModelService
+from pyollama.service.services import Services
+from pyollama.service.texts import NativeText, TextSides
+from pyollama.service.vocabulary import NativeVocabulary, Vocabularies, Vocabulary
+from pyollama.store.builtin import Builtin
+from pyollama.store.create import CreateTools, DetectedTemplate
+from pyollama.store.store import Store
+from pyollama.worker.health import WorkerLimits
+
+_IDLE = 24 * 3600
+"""Seconds an idle connection stays open. Ollama never closes one, so clients do not expect it: a
+request sent into a connection that is just being closed would be lost."""
+
+_GRACE = 5
+"""Seconds that connections get to end once all models are unloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A server's parts. Whoever builds one closes it."""
+
+    settings: Settings
+    store: Store
+    pool: ModelPool
+    services: Services
+    app: FastAPI
+
+    async def close(self) -> None:
+        """End all workers."""
+        await self.pool.close()
+
+
+def build(settings: Settings) -> Application:
+    """Put the parts together; nothing is started yet."""
+    store = Store(
+        settings.models,
+        builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
+        keep_unused=settings.noprune,
+        tools=CreateTools(
+            check_template=_check_template, detect_template=_detect_template, quantize=quantize
+        ),
+    )
+    texts = TextSides(
+        Vocabularies(_open_vocabulary),
+        NativeText(_open_jinja, schema_to_grammar),
+        prefer_go=settings.go_template,
+    )
+    pool = _pool(settings)
+    services = Services(
+        chat=ChatService(store, pool, texts),
+        generate=GenerateService(store, pool, texts),
+        embed=EmbedService(store, pool, texts),
+        models=ModelService(store, pool, texts),
+    )
+    return Application(settings, store, pool, services, create_app(services, settings))
+
+
+def serve(settings: Settings) -> None:
+    """Run a server until it is told to stop (SIGINT, SIGTERM)."""
+    log.set_up(settings.debug)
+    application = build(settings)
+    application.store.prune()
+    config = uvicorn.Config(
+        application.app,
+        host=settings.address.host,
+        port=settings.address.port,
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=_IDLE,
+        server_header=False,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops at these and then raises them again; having stopped is all there is to it.
+        signal.signal(number, lambda *_: None)
+    _Server(config, application).run()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Unload all models first, so that running answers end with an error of their own."""
+        closing = asyncio.create_task(self._application.close())
+        await super().shutdown(sockets)
+        await closing
+
+
+def _pool(settings: Settings) -> ModelPool:
+    policy = Policy(
+        context_length=settings.context_length,
+        num_parallel=settings.num_parallel,
+        kv_cache_type=settings.kv_cache_type,
+        flash_attention=settings.flash_attention,
+        gpu_overhead=settings.gpu_overhead,
+        spread=settings.sched_spread,
+    )
+    loader = ModelLoader(policy, WorkerLimits(load_timeout=settings.load_timeout))
+    return ModelPool(
+        loader,
+        keep_alive=settings.keep_alive,
+        max_loaded=settings.max_loaded_models or loader.max_models,
+        max_queue=settings.max_queue,
+    )
+
+
+def _open_vocabulary(path: Path) -> NativeVocabulary:
+    try:
+        return Model(path, vocab_only=True)
+    finally:
+        log.forward_native(drain_log)
+
+
+def _open_jinja(vocabulary: Vocabulary) -> OpenJinja:
+    if not isinstance(vocabulary.native, Model):
+        raise TypeError("Jinja needs the vocabulary of a model that llama.cpp has opened")
+    return jinja_opener(vocabulary.native)
+
+
+def _check_template(text: str) -> None:
+    GoTemplate.parse(text)
+
+
+def _detect_template(jinja: str) -> DetectedTemplate | None:
+    family = detect(jinja)
+    if family is None:
+        return None
+    parameters = {"stop": list(family.stops)} if family.stops else {}
+    return DetectedTemplate(family.name, family.template, parameters)

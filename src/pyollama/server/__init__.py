@@ -1,0 +1,1 @@
+"""HTTP: dialects over the services. Status numbers and headers live here and nowhere else."""

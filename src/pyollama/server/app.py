@@ -1,0 +1,103 @@
+"""The application: middleware, routes and error handlers put together."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
+
+from pyollama.config import Settings
+from pyollama.errors import PyollamaError
+from pyollama.server.errors import status_of
+from pyollama.server.hosts import LocalHosts, is_loopback
+from pyollama.server.middleware import AccessLog, CleanPath, Cors, HostCheck, page_of_redirect
+from pyollama.server.ollama.routes import OllamaRoutes
+from pyollama.server.origins import Origins
+from pyollama.server.streaming import error_body, json_response
+from pyollama.service.services import Services
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(services: Services, settings: Settings) -> FastAPI:
+    """The ASGI application over ``services``, which belong to the caller."""
+    app = FastAPI(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
+    for path, methods, handler in OllamaRoutes(services, settings).table():
+        app.add_api_route(path, handler, methods=methods, response_model=None)
+    app.add_exception_handler(PyollamaError, _on_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
+    app.user_middleware.extend(_middleware(app, settings))
+    return app
+
+
+def _middleware(app: FastAPI, settings: Settings) -> list[Middleware]:
+    def methods_of(scope: Scope) -> tuple[str, ...]:
+        return methods_for(app, scope["path"])
+
+    stack = [
+        Middleware(AccessLog),
+        Middleware(CleanPath),
+        Middleware(Cors, Origins.build(settings.origins), methods_of),
+    ]
+    if is_loopback(settings.address.host):
+        stack.append(Middleware(HostCheck, LocalHosts.of_this_machine(), methods_of))
+    return stack
+
+
+def methods_for(app: FastAPI, path: str) -> tuple[str, ...]:
+    """The methods that ``path`` is routed for, in the order Ollama names them."""
+    found = {
+        method
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
+    return tuple(sorted(found, key=lambda method: (method != "HEAD", method)))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, PyollamaError):
+        raise error
+    status = status_of(error)
+    if status >= 500:
+        _log.warning("%s %s: %s", request.method, request.url.path, error)
+    return json_response(error_body(error.message), status)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods, in plain text; a path with a slash too many is sent on."""
+    path = request.url.path
+    methods = methods_for(request.app, path)
+    if methods:
+        headers = {"allow": ", ".join(methods), "content-type": "text/plain"}
+        return Response("405 method not allowed", 405, headers=headers)
+    bare = path.rstrip("/")
+    if path != bare and request.method in methods_for(request.app, bare):
+        return _sent_on(request, bare)
+    return Response("404 page not found", 404, headers={"content-type": "text/plain"})
+
+
+def _sent_on(request: Request, path: str) -> Response:
+    if request.method != "GET":
+        return RedirectResponse(path, 307)
+    page = page_of_redirect(path, 301)
+    headers = {"location": path, "content-type": "text/html; charset=utf-8"}
+    return Response(page, 301, headers=headers)
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    """For the access log; nobody is there to read it."""
+    return Response(status_code=499)
+
+
+async def _on_bug(_: Request, __: Exception) -> Response:
+    """The exception itself is logged by the server, which sees it after this answer."""
+    return json_response(error_body("internal error, see the server's log"), 500)

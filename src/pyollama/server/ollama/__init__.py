@@ -1,0 +1,1 @@
+"""Ollama's own API: ``schemas`` (what comes in), ``convert`` (both ways), ``routes``."""

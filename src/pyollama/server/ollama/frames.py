@@ -1,0 +1,223 @@
+"""Answers in Ollama's words: events to JSON objects.
+
+A stream writes one object per event, and most of an object is the same every time, so it is
+encoded once per answer; only the text and the time are written per token.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pyollama.server.streaming import encode_json
+from pyollama.types import (
+    JSON,
+    AnswerEvent,
+    Delta,
+    Done,
+    Progress,
+    Rendered,
+    TokenLogprob,
+    ToolCall,
+)
+
+
+class AnswerFrames(ABC):
+    """Base of the two answers. A subclass says where the text of a :class:`Delta` goes."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._head = b'{"model":' + encode_json(model) + b',"created_at":"'
+        self._clock = Clock()
+
+    def stands_alone(self, event: AnswerEvent) -> bool:
+        """Loading and unloading write nothing, and a rendered prompt is no answer."""
+        return isinstance(event, Rendered) or (
+            isinstance(event, Done) and event.reason in ("load", "unload")
+        )
+
+    def frame(self, event: AnswerEvent) -> bytes:
+        if isinstance(event, Delta):
+            if not (event.thinking or event.tool_calls or event.logprobs):
+                return self._text_frame(event.content)
+            return self._object(self.part(event), {"done": False}, event)
+        return self._end(event, event.tail if isinstance(event, Done) else Delta())
+
+    def whole(self, events: list[AnswerEvent]) -> bytes:
+        end = events[-1]
+        deltas = [event for event in events if isinstance(event, Delta)]
+        if isinstance(end, Done):
+            deltas.append(end.tail)
+        return self._end(end, joined(deltas))
+
+    @abstractmethod
+    def part(self, delta: Delta) -> JSON:
+        """The answer itself: the keys that hold ``delta``."""
+
+    @abstractmethod
+    def blank(self) -> JSON:
+        """The same keys where there is no answer."""
+
+    @abstractmethod
+    def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
+        """What follows the answer, in the order of the dialect."""
+
+    @abstractmethod
+    def _text_frame(self, text: str) -> bytes:
+        """The object of a piece that is nothing but text."""
+
+    def _end(self, end: AnswerEvent, output: Delta) -> bytes:
+        if isinstance(end, Rendered):
+            return self._object(self.blank(), {"done": False} | debug_info(end), Delta())
+        if isinstance(end, Delta):
+            raise TypeError("an answer must end with Done or Rendered")
+        return self._object(
+            self.part(output), {"done": True, "done_reason": end.reason}, output, end
+        )
+
+    def _object(self, part: JSON, state: JSON, output: Delta, end: Done | None = None) -> bytes:
+        head: JSON = {"model": self._model, "created_at": self._clock.now()}
+        return encode_json(head | part | self.trailer(state, output, end))
+
+
+class GenerateFrames(AnswerFrames):
+    """Answers of ``/api/generate``."""
+
+    def part(self, delta: Delta) -> JSON:
+        part: JSON = {"response": delta.content}
+        if delta.thinking:
+            part["thinking"] = delta.thinking
+        return part
+
+    def blank(self) -> JSON:
+        return {"response": ""}
+
+    def _text_frame(self, text: str) -> bytes:
+        now = self._clock.now().encode()
+        return self._head + now + b'","response":' + encode_json(text) + b',"done":false}'
+
+    def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
+        trailer = dict(state)
+        if end is not None:
+            if end.context:
+                trailer["context"] = end.context
+            trailer |= metrics(end)
+        if output.tool_calls:
+            trailer["tool_calls"] = tool_calls(output.tool_calls)
+        return trailer | logprobs(output)
+
+
+class ChatFrames(AnswerFrames):
+    """Answers of ``/api/chat``."""
+
+    def part(self, delta: Delta) -> JSON:
+        message: JSON = {"role": "assistant", "content": delta.content}
+        if delta.thinking:
+            message["thinking"] = delta.thinking
+        if delta.tool_calls:
+            message["tool_calls"] = tool_calls(delta.tool_calls)
+        return {"message": message}
+
+    def blank(self) -> JSON:
+        return {"message": {"role": "", "content": ""}}
+
+    def _text_frame(self, text: str) -> bytes:
+        now = self._clock.now().encode()
+        message = b'","message":{"role":"assistant","content":' + encode_json(text)
+        return self._head + now + message + b'},"done":false}'
+
+    def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
+        return state | logprobs(output) | (metrics(end) if end is not None else {})
+
+
+class ProgressFrames:
+    """Answers of the long tasks on the store."""
+
+    def stands_alone(self, event: Progress) -> bool:
+        return False
+
+    def frame(self, event: Progress) -> bytes:
+        line: JSON = {"status": event.status}
+        if event.digest:
+            line["digest"] = event.digest
+        if event.total:
+            line["total"] = event.total
+        if event.completed:
+            line["completed"] = event.completed
+        return encode_json(line)
+
+    def whole(self, events: list[Progress]) -> bytes:
+        return self.frame(events[-1])
+
+
+class Clock:
+    """The time as RFC 3339 with nanoseconds in UTC; the part down to the second is kept."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def now(self) -> str:
+        second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{nanosecond:09d}Z"
+
+
+def joined(deltas: Iterable[Delta]) -> Delta:
+    """All pieces of an answer as one."""
+    pieces = list(deltas)
+    return Delta(
+        content="".join(piece.content for piece in pieces),
+        thinking="".join(piece.thinking for piece in pieces),
+        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
+        logprobs=tuple(entry for piece in pieces for entry in piece.logprobs),
+    )
+
+
+def metrics(end: Done) -> JSON:
+    """Durations in nanoseconds and token counts; what is zero is left out."""
+    usage = end.usage
+    values = {
+        "total_duration": end.total_duration,
+        "load_duration": end.load_duration,
+        "prompt_eval_count": usage.prompt_tokens,
+        "prompt_eval_duration": usage.prompt_duration,
+        "eval_count": usage.completion_tokens,
+        "eval_duration": usage.eval_duration,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def tool_calls(calls: Iterable[ToolCall]) -> list[JSON]:
+    return [
+        ({"id": call.id} if call.id else {})
+        | {"function": {"index": call.index, "name": call.name, "arguments": call.arguments}}
+        for call in calls
+    ]
+
+
+def logprobs(output: Delta) -> JSON:
+    if not output.logprobs:
+        return {}
+    return {"logprobs": [_logprob(entry) for entry in output.logprobs]}
+
+
+def _logprob(entry: TokenLogprob) -> JSON:
+    value: dict[str, Any] = {"token": entry.token, "logprob": entry.logprob}
+    if entry.bytes:
+        value["bytes"] = list(entry.bytes)
+    if entry.top:
+        value["top_logprobs"] = [_logprob(other) for other in entry.top]
+    return value
+
+
+def debug_info(rendered: Rendered) -> JSON:
+    info: JSON = {"rendered_template": rendered.prompt}
+    if rendered.images:
+        info["image_count"] = rendered.images
+    return {"_debug_info": info}

@@ -1,0 +1,181 @@
+"""From a typed event stream to the bytes of an answer: line by line, or as one object.
+
+Both forms stop the work when the client goes away: the event iterator is closed, which aborts the
+generation behind it. Before the first byte a failure is an exception, which becomes a real status;
+after it, a last line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing, suppress
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pyollama.errors import PyollamaError
+
+Event = TypeVar("Event")
+Event_contra = TypeVar("Event_contra", contravariant=True)
+T = TypeVar("T")
+
+JSON_TYPE = "application/json; charset=utf-8"
+NDJSON_TYPE = "application/x-ndjson"
+
+_log = logging.getLogger(__name__)
+
+
+class Frames(Protocol[Event_contra]):
+    """How one dialect writes the events of one answer."""
+
+    def stands_alone(self, event: Event_contra) -> bool:
+        """Whether the event is a whole answer, which is no stream even where one was asked for."""
+        ...
+
+    def frame(self, event: Event_contra) -> bytes:
+        """The event as one JSON object; empty when it has nothing to show."""
+        ...
+
+    def whole(self, events: list[Any]) -> bytes:
+        """All events of an answer as one JSON object."""
+        ...
+
+
+def encode_json(value: Any) -> bytes:
+    """Compact JSON with the escapes of Go's encoder, which keep it safe inside HTML."""
+    return escape_html(msgspec.json.encode(value))
+
+
+def escape_html(data: bytes) -> bytes:
+    """These characters only occur inside JSON strings, so they can be escaped blindly."""
+    if b"<" in data or b">" in data or b"&" in data:
+        data = data.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
+    if b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data:
+        data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return data
+
+
+def error_body(message: str) -> bytes:
+    return encode_json({"error": message})
+
+
+def answer(events: AsyncGenerator[Event, None], frames: Frames[Event], *, stream: bool) -> Response:
+    """The answer that ``events`` make: newline-delimited JSON, or one object."""
+    return NdjsonResponse(events, frames) if stream else WholeResponse(events, frames)
+
+
+class NdjsonResponse(Response):
+    """One line per event, sent as soon as it is there."""
+
+    media_type = NDJSON_TYPE
+
+    def __init__(self, events: AsyncGenerator[Event, None], frames: Frames[Event]) -> None:
+        self._events = events
+        self._frames = frames
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers()
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            alone = await while_connected(receive, self._pump(send))
+            if alone:
+                await json_response(alone)(scope, receive, send)
+
+    async def _pump(self, send: Send) -> bytes:
+        """Send the stream, or return the object that is sent instead."""
+        started = False
+        async with aclosing(self._events) as events:
+            try:
+                async for event in events:
+                    if not started and self._frames.stands_alone(event):
+                        return self._frames.whole([event])
+                    if line := self._frames.frame(event):
+                        if not started:
+                            await self._start(send)
+                            started = True
+                        await _send_line(send, line)
+            except PyollamaError as error:
+                if not started:
+                    raise
+                await _send_line(send, error_body(error.message))
+            except Exception:
+                # The status is out already: the stream must still end with an error of its own.
+                if not started:
+                    raise
+                _log.exception("stream failed")
+                await _send_line(send, error_body("internal error"))
+        if not started:
+            await self._start(send)
+        await send({"type": "http.response.body", "body": b""})
+        return b""
+
+    async def _start(self, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+
+
+class WholeResponse(Response):
+    """All events in one object, sent at the end."""
+
+    media_type = "application/json"
+
+    def __init__(self, events: AsyncGenerator[Event, None], frames: Frames[Event]) -> None:
+        super().__init__(headers={"content-type": JSON_TYPE})
+        self._events = events
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await while_connected(receive, self._collect())
+        await json_response(body)(scope, receive, send)
+
+    async def _collect(self) -> bytes:
+        async with aclosing(self._events) as events:
+            return self._frames.whole([event async for event in events])
+
+
+def json_response(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, headers={"content-type": JSON_TYPE})
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``. When the client leaves it is cancelled, with ``ClientDisconnect``."""
+    running = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+    finally:
+        watching.cancel()
+        await _cancelled(running)
+    raise ClientDisconnect
+
+
+async def _cancelled(task: asyncio.Future[T]) -> None:
+    """Cancel ``task`` if it still runs, and see its clean-up through."""
+    if not task.done():
+        task.cancel()
+        with suppress(asyncio.CancelledError, PyollamaError):
+            await task
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_line(send: Send, line: bytes) -> None:
+    await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})

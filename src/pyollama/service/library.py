@@ -1,0 +1,79 @@
+"""Finding the model that a request names, and the words for what cannot be found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from pyollama.errors import CloudDisabled, InvalidName, ModelNotFound
+from pyollama.store.model import StoredModel
+from pyollama.store.name import Name, split_source
+
+_NO_REMOTE = "remote model is unavailable"
+
+
+class Resolver(Protocol):
+    """The part of the store that is needed here."""
+
+    def resolve(self, text: str) -> StoredModel: ...
+
+
+async def find_to_run(store: Resolver, name: str) -> StoredModel:
+    """The model of a chat or completion; ``name`` is repeated in errors as it was sent."""
+    if not name:
+        raise ModelNotFound(f"model '{name}' not found", model=name)
+    return await _find(store, name, f"model '{name}' not found")
+
+
+async def find_to_unload(store: Resolver, name: str, running: Iterable[StoredModel]) -> StoredModel:
+    """As :func:`find_to_run`, but a model that is in memory may be deleted by now."""
+    try:
+        return await find_to_run(store, name)
+    except ModelNotFound:
+        wanted = _display(name).lower()
+        for model in running:
+            if model.name.short.lower() == wanted:
+                return model
+        raise
+
+
+async def find_to_embed(store: Resolver, name: str) -> StoredModel:
+    if not name:
+        raise ModelNotFound(f"model '{name}' not found", model=name)
+    return await _find(store, name, f'model "{name}" not found, try pulling it first')
+
+
+async def find_to_show(store: Resolver, name: str) -> StoredModel:
+    complaint = f"model '{_display(name)}' not found"
+    return await _find(store, name, complaint, "remote model details are unavailable")
+
+
+def refuse_cloud(name: str, what: str = _NO_REMOTE) -> None:
+    """Models of ollama.com are not run from here."""
+    if split_source(name)[1] == "cloud":
+        raise _cloud_disabled(name, what)
+
+
+def _cloud_disabled(name: str, what: str) -> CloudDisabled:
+    return CloudDisabled(f"ollama cloud is disabled: {what}", model=name)
+
+
+async def _find(store: Resolver, name: str, complaint: str, what: str = _NO_REMOTE) -> StoredModel:
+    refuse_cloud(name, what)
+    try:
+        model = await asyncio.to_thread(store.resolve, name)
+    except ModelNotFound as error:
+        raise ModelNotFound(complaint, hint=error.hint, model=name) from error
+    except InvalidName as error:
+        raise InvalidName("invalid model name", name=name) from error
+    if model.is_remote:
+        raise _cloud_disabled(name, what)
+    return model
+
+
+def _display(name: str) -> str:
+    try:
+        return Name.parse(split_source(name)[0]).short
+    except InvalidName:
+        return name

@@ -1,0 +1,171 @@
+"""The models on disk and in memory: list, show, make, copy, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pyollama.errors import InvalidRequest, TemplateError
+from pyollama.runtime.pool import ModelPool
+from pyollama.service.library import find_to_show, refuse_cloud
+from pyollama.service.texts import TextSides
+from pyollama.store.blobs import BlobWriter
+from pyollama.store.model import StoredModel
+from pyollama.store.parameters import format_parameters
+from pyollama.store.show import FileInfo, file_info, model_info, modelfile_text
+from pyollama.store.store import Store
+from pyollama.types import CreateRequest, Progress
+
+#: Uploads go to disk in pieces of this many bytes.
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model in the store, and what it can do."""
+
+    model: StoredModel
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """A model in full. ``template`` is the one that prompts are made with, Jinja or Go."""
+
+    model: StoredModel
+    modelfile: str
+    parameters: str
+    system: str
+    template: str
+    capabilities: tuple[str, ...]
+    info: FileInfo
+    projector: FileInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningModel:
+    """A model in memory. Sizes are bytes; one that stays for ever has no ``expires_at``."""
+
+    model: StoredModel
+    size: int
+    size_vram: int
+    context_length: int
+    expires_at: datetime | None
+
+
+class ModelService:
+    """What can be done with models besides running them."""
+
+    def __init__(self, store: Store, pool: ModelPool, texts: TextSides) -> None:
+        self._store = store
+        self._pool = pool
+        self._texts = texts
+
+    async def stored(self) -> list[ListedModel]:
+        """All models, newest first."""
+        return await asyncio.to_thread(self._stored)
+
+    def _stored(self) -> list[ListedModel]:
+        return [ListedModel(model, self._listed(model)) for model in self._store.list()]
+
+    def _listed(self, model: StoredModel) -> tuple[str, ...]:
+        """Without a look into Jinja templates, and what every chat model can do in front."""
+        found = self._texts.capabilities(model, look_into_jinja=False)
+        return tuple(sorted(found, key=lambda capability: capability != "completion"))
+
+    def running(self) -> list[RunningModel]:
+        """The models in memory, the one that stays longest first."""
+        return [
+            RunningModel(
+                model=entry.model,
+                size=entry.size,
+                size_vram=entry.size_vram,
+                context_length=entry.context_length,
+                expires_at=entry.expires_at,
+            )
+            for entry in self._pool.ps()
+        ]
+
+    async def show(
+        self,
+        name: str,
+        *,
+        verbose: bool = False,
+        system: str = "",
+        options: Mapping[str, Any] | None = None,
+    ) -> ShownModel:
+        """``system`` and ``options`` go on top of what the Modelfile says."""
+        _require(name)
+        model = await find_to_show(self._store, name)
+        return await asyncio.to_thread(self._shown, model, verbose, system, options or {})
+
+    def _shown(
+        self, model: StoredModel, verbose: bool, system: str, options: Mapping[str, Any]
+    ) -> ShownModel:
+        projector = model.projector_paths[0] if model.projector_paths else None
+        return ShownModel(
+            model=model,
+            modelfile=modelfile_text(model, system=system, options=options),
+            parameters=format_parameters(model.params),
+            system=system or model.system,
+            template=self._texts.template(model),
+            capabilities=self._texts.capabilities(model),
+            info=model_info(model, verbose=verbose),
+            projector=file_info(projector, verbose=verbose) if projector else None,
+        )
+
+    async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make a model; closing the iterator gives it up."""
+        steps = self._store.create(request)
+        try:
+            while (step := await asyncio.to_thread(_next, steps)) is not None:
+                yield step
+        except TemplateError as error:
+            raise InvalidRequest(error.message, field="template") from error
+        finally:
+            await asyncio.to_thread(steps.close)
+
+    async def copy(self, source: str, destination: str) -> None:
+        await asyncio.to_thread(self._store.copy, source, destination)
+
+    async def delete(self, name: str) -> None:
+        _require(name)
+        refuse_cloud(name)
+        await asyncio.to_thread(self._store.delete, name)
+
+    async def has_blob(self, digest: str) -> bool:
+        return await asyncio.to_thread(self._store.blobs.has, digest)
+
+    async def put_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Store an upload under its digest; ``False``, and nothing is read, if it is there."""
+        if await self.has_blob(digest):
+            return False
+        writer = await asyncio.to_thread(self._store.blobs.writer)
+        try:
+            await _write(writer, chunks)
+            await asyncio.to_thread(writer.commit, digest)
+        finally:
+            await asyncio.to_thread(writer.abort)
+        return True
+
+
+async def _write(writer: BlobWriter, chunks: AsyncIterator[bytes]) -> None:
+    piece = bytearray()
+    async for chunk in chunks:
+        piece += chunk
+        if len(piece) >= _PIECE:
+            await asyncio.to_thread(writer.write, piece)
+            piece = bytearray()
+    await asyncio.to_thread(writer.write, piece)
+
+
+def _next(steps: Iterator[Progress]) -> Progress | None:
+    return next(steps, None)
+
+
+def _require(name: str) -> None:
+    if not name:
+        raise InvalidRequest("model is required", field="model")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+from tests.unit.server.asgi import Exchange
+
+from pyollama.errors import EngineError, InvalidRequest
+from pyollama.server.streaming import answer, encode_json
+
+
+class Upper:
+    """Writes a text in capitals."""
+
+    def stands_alone(self, event: str) -> bool:
+        return event == "alone"
+
+    def frame(self, event: str) -> bytes:
+        return encode_json(event.upper()) if event else b""
+
+    def whole(self, events: list[Any]) -> bytes:
+        return encode_json(events)
+
+
+async def words(*items: str | Exception) -> AsyncGenerator[str, None]:
+    for item in items:
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+async def test_one_line_per_event_sent_at_once() -> None:
+    exchange = await Exchange().run(answer(words("a", "", "b"), Upper(), stream=True))
+    assert exchange.header("content-type") == "application/x-ndjson"
+    assert exchange.header("content-length") is None
+    assert exchange.bodies == [b'"A"\n', b'"B"\n', b""]
+
+
+async def test_a_failure_after_the_first_byte_is_a_last_line() -> None:
+    events = words("a", EngineError("it <broke>"))
+    exchange = await Exchange().run(answer(events, Upper(), stream=True))
+    assert exchange.status == 200
+    assert exchange.bodies == [b'"A"\n', b'{"error":"it \\u003cbroke\\u003e"}\n', b""]
+
+
+async def test_a_bug_after_the_first_byte_ends_the_stream_too() -> None:
+    exchange = await Exchange().run(answer(words("a", KeyError("x")), Upper(), stream=True))
+    assert exchange.bodies[1:] == [b'{"error":"internal error"}\n', b""]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_failure_before_the_first_byte_is_an_exception(stream: bool) -> None:
+    exchange = Exchange()
+    with pytest.raises(InvalidRequest):
+        await exchange.run(answer(words(InvalidRequest("no")), Upper(), stream=stream))
+    assert exchange.sent == []
+
+
+async def test_an_event_that_stands_alone_is_no_stream() -> None:
+    exchange = await Exchange().run(answer(words("alone"), Upper(), stream=True))
+    assert exchange.header("content-type") == "application/json; charset=utf-8"
+    assert exchange.content == b'["alone"]'
+
+
+async def test_one_object() -> None:
+    exchange = await Exchange().run(answer(words("a", "b"), Upper(), stream=False))
+    assert exchange.header("content-type") == "application/json; charset=utf-8"
+    assert exchange.content == b'["a","b"]'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("before", [0, 3])
+async def test_a_client_that_leaves_closes_the_events(stream: bool, before: int) -> None:
+    closed = asyncio.Event()
+    waiting = asyncio.Event()
+
+    async def events() -> AsyncGenerator[str, None]:
+        try:
+            for _ in range(before):
+                yield "x"
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    exchange = Exchange(method="POST")
+    running = asyncio.create_task(exchange.run(answer(events(), Upper(), stream=stream)))
+    await waiting.wait()
+    assert not closed.is_set()
+    exchange.gone.set()
+    with nullcontext() if stream else pytest.raises(ClientDisconnect):
+        await running
+    assert closed.is_set()
+
+
+async def test_cancelling_the_server_closes_the_events() -> None:
+    closed = asyncio.Event()
+
+    async def events() -> AsyncGenerator[str, None]:
+        try:
+            yield "x"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    running = asyncio.create_task(Exchange().run(answer(events(), Upper(), stream=True)))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert closed.is_set()
+
+
+def test_json_is_safe_inside_html() -> None:
+    assert encode_json({"a": "<&>\u2028é"}) == b'{"a":"\\u003c\\u0026\\u003e\\u2028\xc3\xa9"}'
