@@ -1,0 +1,136 @@
+"""``pyollama run``"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from pyollama.cli.answer import Look, Spinner, show_answer, statistics
+from pyollama.cli.arguments import at_least
+from pyollama.cli.connection import connect_or_start
+from pyollama.cli.main import Command
+from pyollama.client import Client
+from pyollama.durations import parse_duration
+
+JSON = dict[str, Any]
+_LEVELS = ("high", "medium", "low", "max")
+
+
+_BARE = {"--think": "true", "--truncate": "true"}
+
+
+@click.command("run", cls=Command, usage="MODEL [PROMPT]", bare=_BARE)
+@click.argument("arguments", nargs=-1)
+@click.option("--dimensions", type=int, help="Cut embeddings to this length")
+@click.option("--format", "form", help='Form of the answer: "json" or a JSON schema')
+@click.option("--hidethinking", is_flag=True, help="Do not show thinking")
+@click.option("--keepalive", help="How long the model stays in memory (for example 5m)")
+@click.option("--nowordwrap", is_flag=True, help="Do not wrap words to the next line")
+@click.option("--think", help="Think first: true, false, high, medium, low or max")
+@click.option("--truncate", type=bool, help="Cut embedding input that is too long")
+@click.option("--verbose", is_flag=True, help="Show timings of the answer")
+def command(
+    arguments: tuple[str, ...],
+    dimensions: int | None,
+    form: str | None,
+    hidethinking: bool,
+    keepalive: str | None,
+    nowordwrap: bool,
+    think: str | None,
+    truncate: bool | None,
+    verbose: bool,
+) -> None:
+    """Run a model
+
+    Text on standard input comes before the prompt. Without either, a conversation begins.
+    """
+    model, *words = at_least(1, arguments)
+    look = Look(hide_thinking=hidethinking, word_wrap=not nowordwrap, verbose=verbose)
+    body: JSON = {"model": model}
+    if keepalive is not None:
+        body["keep_alive"] = _check_duration(keepalive)
+    if form is not None:
+        body["format"] = _parse_format(form)
+    chosen_think = None if think is None else _parse_think(think)
+    prompt = _prompt(words)
+    interactive = prompt is None and sys.stdin.isatty() and sys.stdout.isatty()
+
+    with connect_or_start() as client:
+        with Spinner():
+            shown = client.show(model)
+        capabilities = shown.get("capabilities", [])
+        if "embedding" in capabilities:
+            _embed(client, body, prompt, dimensions, truncate)
+            return
+        if chosen_think is None and "thinking" in capabilities:
+            chosen_think = True
+        if chosen_think is not None:
+            body["think"] = chosen_think
+        if interactive:
+            from pyollama.cli.repl import converse
+
+            converse(client, body, look, shown.get("messages", []))
+            return
+        _generate(client, body | {"prompt": prompt or ""}, look)
+
+
+def _prompt(words: list[str]) -> str | None:
+    """Standard input, then the arguments; ``None`` if there is neither."""
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    parts = [piped, *words] if piped else words
+    return " ".join(parts) if parts else None
+
+
+def _check_duration(value: str) -> str:
+    try:
+        parse_duration(value)
+    except ValueError as error:
+        raise click.UsageError(f"--keepalive: {error}") from error
+    return value
+
+
+def _parse_think(value: str) -> bool | str:
+    if value in _LEVELS:
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise click.UsageError(
+        f'invalid value for --think: "{value}" (must be true, false, high, medium, low, or max)'
+    )
+
+
+def _parse_format(value: str) -> object:
+    if value == "json":
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise click.UsageError(f'--format must be "json" or a JSON schema: {error}') from error
+
+
+def _generate(client: Client, body: JSON, look: Look) -> None:
+    answer = show_answer(client.generate(body), look)
+    if body["prompt"]:
+        click.echo("\n")
+    if look.verbose:
+        click.echo(statistics(answer.last), nl=False, err=True)
+
+
+def _embed(
+    client: Client, body: JSON, prompt: str | None, dimensions: int | None, truncate: bool | None
+) -> None:
+    if not prompt:
+        raise click.UsageError(
+            "embedding models require input text."
+            f' Usage: pyollama run {body["model"]} "your text here"'
+        )
+    request: JSON = {key: body[key] for key in ("model", "keep_alive") if key in body}
+    request["input"] = prompt
+    if dimensions is not None:
+        request["dimensions"] = dimensions
+    if truncate is not None:
+        request["truncate"] = truncate
+    click.echo(json.dumps(client.embed(request)["embeddings"][0]))

@@ -1,0 +1,34 @@
+"""``pyollama serve``"""
+
+from __future__ import annotations
+
+import click
+
+from pyollama.cli.main import Command
+
+_VARIABLES = """\b
+Environment Variables:
+  OLLAMA_HOST               Address to listen on (default 127.0.0.1:11434)
+  OLLAMA_MODELS             Folder of the model store (default ~/.ollama/models)
+  OLLAMA_KEEP_ALIVE         How long models stay in memory (default 5m)
+  OLLAMA_CONTEXT_LENGTH     Context length unless the model or request sets one
+  OLLAMA_NUM_PARALLEL       Requests a model answers at the same time
+  OLLAMA_MAX_LOADED_MODELS  Models in memory at the same time
+  OLLAMA_MAX_QUEUE          Requests that may wait before new ones are refused
+  OLLAMA_LOAD_TIMEOUT       How long a load may stall (default 5m)
+  OLLAMA_FLASH_ATTENTION    Force flash attention on or off
+  OLLAMA_KV_CACHE_TYPE      Type of the KV cache (default f16)
+  OLLAMA_ORIGINS            Further origins that may call from a browser
+  OLLAMA_NOPRUNE            Keep blobs that no model uses
+  OLLAMA_DEBUG              1: debug messages, 2: all messages
+  PYOLLAMA_BUILTIN          0 hides the built-in model
+"""
+
+
+@click.command("serve", cls=Command, epilog=_VARIABLES)
+def command() -> None:
+    """Start the server"""
+    from pyollama.compose import serve
+    from pyollama.config import Settings
+
+    serve(Settings.load())
