@@ -1,0 +1,1 @@
+"""Benchmarks: one question per file, JSON out; never imported by the package."""
