@@ -1,0 +1,197 @@
+"""The engine on real memory: its greedy answers are what the bare logits say, in any company."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.native import tiny
+from tests.native.steps import greedy
+
+from pyollama._native import Context, Model
+from pyollama.engine.engine import Engine
+from pyollama.engine.spec import LoadSpec
+from pyollama.errors import UnsupportedCapability
+from pyollama.types import (
+    ContextShifted,
+    EmbedRequest,
+    Finished,
+    GenerateRequest,
+    SamplingParams,
+    Tokens,
+    Usage,
+)
+
+N_CTX = 256
+N_OUT = 24
+GREEDY = SamplingParams(temperature=0.0)
+SYSTEM = [(7 * n) % 200 for n in range(90)]
+PROMPTS = [[*SYSTEM, n, n + 1] for n in range(4)] + [[n + 5] * (10 + 9 * n) for n in range(4)]
+MAKERS = {
+    "llama": tiny.llama_like,
+    "qwen2": lambda path: tiny.llama_like(path, "qwen2", bias=True),
+    "gemma3": tiny.gemma3_like,
+    "mamba": tiny.mamba_like,
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    name: str = request.param
+    return MAKERS[name](tmp_path_factory.mktemp("model") / f"{name}.gguf")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.bert_like(tmp_path_factory.mktemp("model") / "bert.gguf")
+
+
+@pytest.fixture(scope="module")
+def expected(path: Path) -> list[list[int]]:
+    """What the model says to each prompt by itself, until it wants to end."""
+    answers = []
+    with Model(path) as model:
+        for prompt in PROMPTS:
+            with Context(model, n_ctx=N_CTX, n_threads=2) as context:
+                answer = greedy(context, prompt, N_OUT)
+            ends = [at for at, token in enumerate(answer) if model.is_eog(token)]
+            answers.append(answer[: ends[0]] if ends else answer)
+    return answers
+
+
+@asynccontextmanager
+async def engine_on(path: Path, **fields: int | bool) -> AsyncIterator[Engine]:
+    values = {"n_ctx": N_CTX, "n_slots": 8, "n_threads": 2, "n_ubatch": 32} | fields
+    engine = await asyncio.to_thread(Engine.load, LoadSpec(path=str(path), **values))  # type: ignore[arg-type]
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``tokens`` may lack the last ones, where they are pieces of a character never completed."""
+
+    tokens: list[int]
+    usage: Usage
+
+    def says(self, expected: list[int]) -> bool:
+        n_more = len(expected) - len(self.tokens)
+        ended = self.usage.completion_tokens - len(expected)  # 1 for the token that ends it
+        return self.tokens == expected[: len(self.tokens)] and 0 <= n_more <= 3 and ended in (0, 1)
+
+
+async def answer(engine: Engine, name: str, prompt: list[int]) -> Answer:
+    special = tuple(range(engine.info.n_vocab))  # shows every token, so that none is left out
+    request = GenerateRequest(name, prompt, GREEDY, max_tokens=N_OUT, preserved_tokens=special)
+    events = [event async for event in engine.generate(request)]
+    *_, end = events
+    assert isinstance(end, Finished)
+    said = [token for event in events if isinstance(event, Tokens) for token in event.tokens]
+    return Answer(said, end.usage)
+
+
+async def ask_all(engine: Engine, name: str) -> list[Answer]:
+    jobs = (answer(engine, f"{name}{n}", prompt) for n, prompt in enumerate(PROMPTS))
+    return await asyncio.gather(*jobs)
+
+
+def all_as_expected(answers: list[Answer], expected: list[list[int]]) -> bool:
+    return all(one.says(other) for one, other in zip(answers, expected, strict=True))
+
+
+async def test_one_after_the_other(path: Path, expected: list[list[int]]) -> None:
+    async with engine_on(path, n_slots=2) as engine:
+        for n, prompt in enumerate(PROMPTS):
+            assert (await answer(engine, str(n), prompt)).says(expected[n])
+
+
+async def test_eight_at_once_and_again_from_the_cache(
+    path: Path, expected: list[list[int]]
+) -> None:
+    async with engine_on(path) as engine:
+        first = await ask_all(engine, "first")
+        again = await ask_all(engine, "again")
+        assert all_as_expected(first, expected)
+        assert all_as_expected(again, expected)
+        if "mamba" not in path.name:
+            shared = [one.usage.cached_tokens for one in first[:4]]
+            assert shared == [0] + [len(SYSTEM)] * 3
+            cached = [one.usage.cached_tokens for one in again]
+            assert cached == [len(prompt) - 1 for prompt in PROMPTS]
+
+
+async def test_the_next_turn_goes_on_where_the_last_one_ended(path: Path) -> None:
+    async with engine_on(path) as engine:
+        first = await answer(engine, "one", PROMPTS[0])
+        longer = [*PROMPTS[0], *first.tokens, 3, 4]
+        second = await answer(engine, "two", longer)
+        assert second.usage.cached_tokens >= len(longer) - 3
+    async with engine_on(path) as engine:
+        assert (await answer(engine, "two", longer)).tokens == second.tokens
+
+
+async def test_a_full_context_is_shifted_where_the_memory_can(path: Path) -> None:
+    async with engine_on(path, n_ctx=64) as engine:
+        request = GenerateRequest(
+            "a", [1, 2, 3], GREEDY, max_tokens=150, shift=True, n_keep=2, ignore_eos=True
+        )
+        events = [event async for event in engine.generate(request)]
+        shifts = [event for event in events if isinstance(event, ContextShifted)]
+        end = events[-1]
+        assert isinstance(end, Finished)
+        if engine.info.can_shift:
+            assert shifts[0] == ContextShifted("a", kept=2, discarded=30)
+            assert end.usage.completion_tokens == 150
+        else:
+            assert (end.limit, end.usage.completion_tokens) == ("context", 61)
+
+
+async def test_a_saved_prefix_is_warm_in_another_engine(
+    path: Path, expected: list[list[int]]
+) -> None:
+    async with engine_on(path) as engine:
+        state = await engine.save_state(GenerateRequest("save", SYSTEM, max_tokens=0))
+    async with engine_on(path) as engine:
+        await engine.restore_state(SYSTEM, state)
+        warm = await answer(engine, "a", PROMPTS[0])
+        assert warm.says(expected[0])
+        assert warm.usage.cached_tokens == len(SYSTEM)
+
+
+async def vectors(engine: Engine, name: str, inputs: list[list[int]]) -> NDArray[np.float32]:
+    embedded = await engine.embed(EmbedRequest(name, inputs))
+    found = np.frombuffer(embedded.vectors, np.float32).reshape(len(inputs), -1)
+    assert found.shape[1] == embedded.dimensions == engine.info.n_embd
+    return found
+
+
+def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> Sequence[float]:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    found: list[float] = ((a * b).sum(axis=1) / norms).tolist()
+    return found
+
+
+async def test_embeddings_do_not_depend_on_the_batch(bert: Path) -> None:
+    inputs = [[5 + (n * k) % 20 for k in range(1 + n % 60)] for n in range(100)]
+    async with engine_on(bert, n_slots=1, embeddings=True) as engine:
+        together = await vectors(engine, "all", inputs)
+        alone = np.concatenate(
+            [await vectors(engine, str(n), [each]) for n, each in enumerate(inputs)]
+        )
+        assert min(cosines(together, alone)) >= 0.9999
+        longest = await vectors(engine, "long", [[6] * N_CTX])
+        assert np.isfinite(longest).all()
+
+
+async def test_a_model_for_embeddings_cannot_be_loaded_to_write(bert: Path) -> None:
+    with pytest.raises(UnsupportedCapability):
+        async with engine_on(bert):
+            pass
