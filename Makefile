@@ -108,8 +108,12 @@ sanitize: setup  ## the native tests on an ASan and UBSan build of src/native
 
 # --- measuring ------------------------------------------------------------------------------------
 
-bench: setup peers  ## every workload against our server, llama-server and the raw limit
-	$(BIN)/python -m bench --server pyollama llama-server --limits --out bench/results/latest.json
+bench: setup peers $(VENV)/.bench  ## every workload against the peers and the raw limit, with pictures
+	$(BIN)/python -m bench
+
+$(VENV)/.bench: $(VENV)/.dependencies
+	@$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
 
 PEERS := build/peers
 PEER_TARGETS := llama-server llama-cli llama-bench llama-batched-bench llama-quantize llama-tokenize
@@ -117,7 +121,7 @@ peers: sync  ## llama.cpp's own programs, from the same tree, to compare with
 	$(BIN)/cmake -S vendor/llama.cpp/tree -B $(PEERS) -G Ninja -DCMAKE_BUILD_TYPE=Release \
 		-DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
 		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF \
-		$(CMAKE_ARGS)
+		-DCMAKE_PROJECT_llama.cpp_INCLUDE="$(CURDIR)/vendor/llama.cpp/fixes.cmake" $(CMAKE_ARGS)
 	$(BIN)/cmake --build $(PEERS) --target $(PEER_TARGETS)
 
 # --- shipping -------------------------------------------------------------------------------------

@@ -72,9 +72,10 @@ async def _margin(server: servers.Server, text: str) -> float:
 
 def _compare(model: Path) -> Iterable[tuple[str, bool]]:
     """Every answer that differs, described, and whether a tie explains it."""
-    with servers.pyollama(model, threads=2, parallel=8) as ours:
+    served = servers.Wanted(model, threads=2, parallel=8)
+    with servers.pyollama(served) as ours:
         alone, together = asyncio.run(_ask(ours))
-    with servers.llama_server(model, threads=2, parallel=8) as theirs:
+    with servers.llama_server(served) as theirs:
         expected, _ = asyncio.run(_ask(theirs))
         for prompt, one, batched, wanted in zip(_PROMPTS, alone, together, expected, strict=True):
             for how, answer in (("alone", one), ("batch of 8", batched)):

@@ -1,11 +1,5 @@
 """What is asked of a server: the prompts of every workload, the same for all of them.
 
-* ``single``: one client, 418 prompt tokens, 128 out.
-* ``unique8``: 8 clients at once, prompts of 210 tokens that share nothing, 64 out each.
-* ``shared8``: 8 clients at once, the same 1,000-token system text and 40 own tokens, 64 out each.
-* ``turns4``: 4 conversations at once, 3 turns each, the first of 300 tokens, 32 out a turn.
-* ``embed256``: one request with 256 texts of 10 to 90 words.
-
 Lengths are in words, each of which is one token in the vocabularies that are used here.
 """
 
@@ -24,6 +18,59 @@ level office door health person art war history party result change morning reas
 guy moment air teacher force education
 """
 _WORDS = _TEXT.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Shape of a workload: so many conversations that begin at the same moment.
+
+    ``turns`` are the words that each turn adds, ``max_tokens`` the answer's length, ``shared`` the
+    words of a system text that all conversations begin with.
+    """
+
+    n: int
+    turns: tuple[int, ...]
+    max_tokens: int
+    shared: int = 0
+
+    @property
+    def tokens_each(self) -> int:
+        """How long a conversation gets."""
+        return self.shared + sum(self.turns) + len(self.turns) * self.max_tokens
+
+    @property
+    def text(self) -> str:
+        clients = "1 client" if self.n == 1 else f"{self.n} clients at once"
+        turns = "" if len(self.turns) == 1 else f"{len(self.turns)} turns, "
+        shared = f"the same {self.shared} tokens and " if self.shared else ""
+        own = " + ".join(map(str, self.turns))
+        return f"{clients}, {turns}{shared}{own} own tokens in, {self.max_tokens} out"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Shape of a workload: one request with ``n`` texts of ``shortest`` to ``longest`` words."""
+
+    n: int
+    shortest: int
+    longest: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.n} texts of {self.shortest} to {self.longest} words in one request"
+
+
+Shape = Clients | Texts
+
+SHAPES: dict[str, Shape] = {
+    "single": Clients(1, (418,), 128),
+    "unique8": Clients(8, (210,), 64),
+    "shared8": Clients(8, (40,), 64, shared=1000),
+    "turns4": Clients(4, (300, 40, 40), 32),
+    "embed256": Texts(256, 10, 90),
+    "streams64": Clients(64, (64,), 32),
+}
+DEFAULT = ("single", "unique8", "shared8", "turns4", "embed256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +94,33 @@ class Embedding:
 
 
 Workload = Generation | Embedding
-NAMES = ("single", "unique8", "shared8", "turns4", "embed256")
+
+
+def words(rng: random.Random, n: int) -> str:
+    """``n`` words with a blank before each."""
+    return "".join(f" {word}" for word in rng.choices(_WORDS, k=n))
 
 
 def build(name: str, round_number: int) -> Workload:
     """The workload for one round. Every round has other words, so that no cache can help."""
     rng = random.Random(f"{name} {round_number}")
-
-    def words(n: int) -> str:
-        return "".join(f" {word}" for word in rng.choices(_WORDS, k=n))
-
-    def clients(n: int, turns: list[int], max_tokens: int, shared: str = "") -> Generation:
-        return Generation(
-            tuple(
-                Conversation(
-                    tuple((shared if i == 0 else "") + words(n) for i, n in enumerate(turns)),
-                    max_tokens,
-                )
-                for _ in range(n)
+    shape = SHAPES[name]
+    if isinstance(shape, Texts):
+        lengths = (rng.randint(shape.shortest, shape.longest) for _ in range(shape.n))
+        return Embedding(tuple(words(rng, n) for n in lengths))
+    shared = words(rng, shape.shared)
+    return Generation(
+        tuple(
+            Conversation(
+                tuple(
+                    (shared if i == 0 else "") + words(rng, n) for i, n in enumerate(shape.turns)
+                ),
+                shape.max_tokens,
             )
+            for _ in range(shape.n)
         )
+    )
 
-    match name:
-        case "single":
-            return clients(1, [418], 128)
-        case "unique8":
-            return clients(8, [210], 64)
-        case "shared8":
-            return clients(8, [40], 64, shared=words(1000))
-        case "turns4":
-            return clients(4, [300, 40, 40], 32)
-        case "embed256":
-            return Embedding(tuple(words(rng.randint(10, 90)) for _ in range(256)))
-    raise ValueError(f"unknown workload {name!r}: choose from {', '.join(NAMES)}")
+
+WARM_UP = {False: "single", True: "embed256"}
+"""Whether the model embeds, to the workload that loads and warms it, unmeasured."""
