@@ -120,7 +120,9 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     ``n_ctx`` is this request's own context limit (0: the engine's). ``max_tokens`` < 0 means up to
     the context. ``logprobs`` is the number of alternatives wanted beside the chosen token, ``None``
     switches log-probabilities off. ``preserved_tokens`` are special tokens shown as text. When the
-    context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens.
+    context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens. At most
+    ``max_draft`` tokens are drafted at a time: 0 switches speculation off, -1 leaves it to the
+    engine.
     """
 
     id: str
@@ -134,6 +136,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     logprobs: int | None = None
     preserved_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False
+    max_draft: int = -1
 
 
 class EmbedRequest(msgspec.Struct, frozen=True):
@@ -153,7 +156,11 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What one request cost. ``prompt_tokens`` includes ``cached_tokens``."""
+    """What one request cost.
+
+    ``prompt_tokens`` includes ``cached_tokens``. Of ``draft_tokens`` that were computed ahead
+    ``accepted_tokens`` became part of the answer; those are among ``completion_tokens``.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -161,6 +168,8 @@ class Usage(msgspec.Struct, frozen=True):
     queue_duration: int = 0
     prompt_duration: int = 0
     eval_duration: int = 0
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 FinishReason = Literal["stop", "length", "aborted"]
