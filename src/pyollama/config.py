@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pyollama.durations import SECOND, parse_duration
 from pyollama.errors import ConfigError
 
 DEFAULT_PORT = 11434
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?(?:([kmgt]?)(ib|i|b)?)", re.IGNORECASE | re.ASCII)
 _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 
 
@@ -53,7 +55,9 @@ class Address:
 class Settings:
     """Everything that can be configured. Times are seconds; negative means for ever.
 
-    ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 mean: decide by the machine.
+    ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 and ``prefix_ram`` ``None``
+    mean: decide by the machine. ``prefix_ram`` and ``prefix_disk`` are the bytes of memory (of each
+    model) and of disk (of all) that prefixes of prompts may take outside the KV cache.
     """
 
     address: Address = Address()
@@ -69,6 +73,9 @@ class Settings:
     kv_cache_type: str = "f16"
     gpu_overhead: int = 0
     sched_spread: bool = False
+    prefix_ram: int | None = None
+    prefix_disk: int = 0
+    prefix_dir: Path = field(default_factory=lambda: Path.home() / ".cache/pyollama/prefixes")
     go_template: bool | None = None
     origins: tuple[str, ...] = ()
     remotes: tuple[str, ...] = ("ollama.com",)
@@ -97,6 +104,9 @@ class Settings:
             kv_cache_type=read.text("OLLAMA_KV_CACHE_TYPE", default.kv_cache_type).lower(),
             gpu_overhead=read.count("OLLAMA_GPU_OVERHEAD", default.gpu_overhead),
             sched_spread=read.boolean("OLLAMA_SCHED_SPREAD", default.sched_spread),
+            prefix_ram=read.size("PYOLLAMA_PREFIX_RAM", default.prefix_ram),
+            prefix_disk=read.size("PYOLLAMA_PREFIX_DISK", default.prefix_disk) or 0,
+            prefix_dir=read.path("PYOLLAMA_PREFIX_DIR", default.prefix_dir),
             go_template=read.switch("OLLAMA_GO_TEMPLATE"),
             origins=read.items("OLLAMA_ORIGINS", default.origins),
             remotes=read.items("OLLAMA_REMOTES", default.remotes),
@@ -141,6 +151,18 @@ class _Reader:
         if not (value.isascii() and value.isdigit()):
             raise _bad(name, value, "a whole number, 0 or more")
         return int(value)
+
+    def size(self, name: str, default: int | None) -> int | None:
+        """Bytes: ``GB`` counts in thousands, ``GiB`` and a bare ``G`` in steps of 1024."""
+        value = self.text(name)
+        if not value:
+            return default
+        parsed = _SIZE.fullmatch(value)
+        if parsed is None:
+            raise _bad(name, value, "a number of bytes such as 500MB, 2GiB or 0")
+        number, unit, kind = parsed.groups("")
+        step = 1000 if kind in ("b", "B") else 1024
+        return int(float(number) * step ** (" kmgt".index(unit.lower() or " ")))
 
     def level(self, name: str) -> int:
         """0 is normal, 1 debug, 2 and more trace; ``true`` is 1."""

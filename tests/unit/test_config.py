@@ -73,11 +73,34 @@ def test_keep_alive(text: str, seconds: float) -> None:
         ("OLLAMA_NUM_PARALLEL", "two"),
         ("OLLAMA_MAX_QUEUE", "-1"),
         ("OLLAMA_CONTEXT_LENGTH", "1.5"),
+        ("PYOLLAMA_PREFIX_RAM", "much"),
+        ("PYOLLAMA_PREFIX_RAM", "-1"),
+        ("PYOLLAMA_PREFIX_DISK", "1 GB each"),
+        ("PYOLLAMA_PREFIX_DISK", "GB"),
     ],
 )
 def test_bad_values_name_their_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         Settings.load({name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", None),
+        ("0", 0),
+        ("1234", 1234),
+        ("12B", 12),
+        ("1k", 1024),
+        ("2 MB", 2_000_000),
+        ("1.5GiB", 1536 << 20),
+        ("3g", 3 << 30),
+        ("1TB", 10**12),
+    ],
+)
+def test_sizes(text: str, size: int | None) -> None:
+    settings = Settings.load({"PYOLLAMA_PREFIX_RAM": text, "PYOLLAMA_PREFIX_DISK": text})
+    assert (settings.prefix_ram, settings.prefix_disk) == (size, size or 0)
 
 
 @pytest.mark.parametrize(

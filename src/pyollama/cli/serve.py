@@ -22,6 +22,9 @@ Environment Variables:
   OLLAMA_NOPRUNE            Keep blobs that no model uses
   OLLAMA_DEBUG              1: debug messages, 2: all messages
   PYOLLAMA_BUILTIN          0 hides the built-in model
+  PYOLLAMA_PREFIX_RAM       Memory for prompts that left the KV cache, per model (default: a part)
+  PYOLLAMA_PREFIX_DISK      Disk for them, so that they outlive a restart (default 0: none)
+  PYOLLAMA_PREFIX_DIR       Folder on that disk (default ~/.cache/pyollama/prefixes)
 """
 
 
