@@ -217,5 +217,5 @@ def _sampler(
 
 
 def _in_main_memory(buffer: str) -> bool:
-    """Whether a buffer type is the host's: its names begin with CPU or end with Host."""
-    return buffer.startswith("CPU") or buffer.endswith("_Host")
+    """Whether a buffer type is the host's: CPU, CPU_REPACK, AMX, CUDA_Host and the like."""
+    return buffer.startswith(("CPU", "AMX")) or buffer.endswith("_Host")
