@@ -209,6 +209,7 @@ class LLM:
             n_keep=max(options.num_keep, -1),
             shift=asked.get("shift", False),
             logprobs=asked.get("logprobs"),
+            max_draft=max(options.draft_num_predict, -1),
         )
 
     # --- conversations ----------------------------------------------------------------------------

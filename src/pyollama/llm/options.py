@@ -16,7 +16,7 @@ class GenerateOptions(TypedDict, total=False):
 
     ``max_tokens`` < 0 means up to the context. ``logprobs`` is the number of alternatives wanted
     beside each token. With ``shift`` a full context drops its older half instead of ending the
-    answer.
+    answer. ``max_draft`` bounds how many tokens are drafted at a time; 0 switches speculation off.
     """
 
     max_tokens: int
@@ -26,6 +26,7 @@ class GenerateOptions(TypedDict, total=False):
     seed: int
     logprobs: int
     shift: bool
+    max_draft: int
 
 
 class ChatOptions(GenerateOptions, total=False):
@@ -48,5 +49,6 @@ def effective(defaults: Options, asked: GenerateOptions) -> Options:
         sampling=sampling,
         num_predict=asked.get("max_tokens", defaults.num_predict),
         num_keep=defaults.num_keep,
+        draft_num_predict=asked.get("max_draft", defaults.draft_num_predict),
         stop=tuple(asked.get("stop", defaults.stop)),
     )

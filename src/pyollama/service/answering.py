@@ -105,6 +105,7 @@ class Answering:
             shift=self.shift,
             logprobs=request.top_logprobs if request.logprobs else None,
             preserved_tokens=self.side.preserved(prompt),
+            max_draft=max(options.draft_num_predict, -1),
         )
 
     def n_keep(self, prompt_tokens: int) -> int:

@@ -26,13 +26,15 @@ CONTEXTS_PER_ANSWER = 10
 class Options:
     """The options of one request, sorted by who needs them.
 
-    ``num_predict`` < 0 means no limit of its own; ``num_keep`` < 0 means the whole prompt.
+    ``num_predict`` < 0 means no limit of its own; ``num_keep`` < 0 means the whole prompt. At most
+    ``draft_num_predict`` tokens are drafted at a time, < 0 leaves that to the engine.
     """
 
     load: LoadOptions
     sampling: SamplingParams
     num_predict: int = -1
     num_keep: int = 4
+    draft_num_predict: int = -1
     stop: tuple[str, ...] = ()
 
     def max_tokens(self, n_ctx: int) -> int:
@@ -53,7 +55,7 @@ def merge(parameters: Mapping[str, Any], requested: Mapping[str, Any]) -> Option
     return Options(
         load=LoadOptions(**_picked(values, _LOAD)),
         sampling=SamplingParams(**_picked(values, _SAMPLING)),
-        **_picked(values, ("num_predict", "num_keep", "stop")),
+        **_picked(values, ("num_predict", "num_keep", "draft_num_predict", "stop")),
     )
 
 
@@ -145,6 +147,7 @@ _KINDS = (
     | {
         "num_predict": _integer,
         "num_keep": _integer,
+        "draft_num_predict": _integer,
         "stop": _texts,
     }
 )

@@ -40,6 +40,12 @@ def test_numbers_out_of_range_are_brought_into_it() -> None:
     assert merge({}, {"seed": -1}).sampling.seed == -1
 
 
+def test_drafts_are_left_to_the_engine_unless_somebody_asks() -> None:
+    assert merge({}, {}).draft_num_predict == -1
+    assert merge({"draft_num_predict": 4}, {}).draft_num_predict == 4
+    assert merge({"draft_num_predict": 4}, {"draft_num_predict": 0}).draft_num_predict == 0
+
+
 @pytest.mark.parametrize(("asked", "used"), [(0, None), (1, 4), (-5, 4), (4096, 4096)])
 def test_context_sizes(asked: int, used: int | None) -> None:
     assert merge({}, {"num_ctx": asked}).load.num_ctx == used
