@@ -14,6 +14,12 @@ from importlib import import_module
 # Command -> (module in this package, one line of help). The modules are imported when called.
 COMMANDS = {
     "workloads": ("rounds", "workloads against servers in turn"),
+    "engine": ("enginespeed", "the engine without HTTP against llama-bench"),
+    "overhead": ("overhead", "what worker and HTTP add to the engine"),
+    "load": ("loading", "how long starting and loading take"),
+    "idle": ("idle", "processor time and memory of a loaded server without work"),
+    "turns": ("turns", "conversations over one long prefix: what is computed again"),
+    "gap": ("gap", "streams while a long prompt is computed"),
     "compare": ("compare", "two reports: has anything become slower"),
     "plot": ("plots", "pictures of a report"),
 }

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from bench.report import console
 from bench.spread import Spread
 
 JSON = dict[str, Any]
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         print("the two reports have nothing in common")
         return 2
-    Console().print(_table(found, options.tolerance))
+    console().print(_table(found, options.tolerance))
     return 1 if any(change.regressed(options.tolerance) for change in found) else 0
 
 

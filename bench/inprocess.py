@@ -42,10 +42,13 @@ class InProcess:
         self.engine = engine
         self._model = model
 
+    def tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._model.tokenize(text).tolist()
+        return ids
+
     async def complete(self, prompt: str, max_tokens: int) -> AsyncGenerator[Piece, None]:
         n = 0
-        tokens: list[int] = self._model.tokenize(prompt).tolist()
-        async with aclosing(self.go_on(tokens, max_tokens)) as events:
+        async with aclosing(self.go_on(self.tokens(prompt), max_tokens)) as events:
             async for event in events:
                 if isinstance(event, Tokens):
                     n += len(event.tokens)
@@ -72,7 +75,7 @@ class InProcess:
                     yield event.usage
 
     async def embed(self, texts: tuple[str, ...]) -> int:
-        inputs = [self._model.tokenize(text).tolist() for text in texts]
+        inputs = [self.tokens(text) for text in texts]
         embedded = await self.engine.embed(EmbedRequest(next(_ids), inputs))
         return len(embedded.vectors) // (4 * embedded.dimensions)
 

@@ -17,6 +17,7 @@ def add_common(parser: argparse.ArgumentParser, *, shape: str = "qwen2.5-0.5b") 
     """Model, threads, rounds and where the result goes."""
     parser.add_argument("--shape", choices=synth.SHAPES, default=shape, help="shape of the model")
     parser.add_argument("--type", default="Q4_0", help="file type of the model")
+    parser.add_argument("--model", type=Path, help="a GGUF file instead of a synthetic model")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--parallel", type=int, default=8, help="requests a server runs at a time")
     parser.add_argument("--rounds", type=int, default=3)
@@ -34,9 +35,13 @@ def add_common(parser: argparse.ArgumentParser, *, shape: str = "qwen2.5-0.5b") 
 def wanted(options: argparse.Namespace, *, parallel: int = 0, n_ctx: int = 0) -> Wanted:
     """What the options ask for; writes the model if the cache lacks it."""
     return Wanted(
-        model=synth.model(options.shape, options.type),
+        model=options.model or synth.model(options.shape, options.type),
         threads=options.threads,
         parallel=parallel or options.parallel,
         n_ctx=n_ctx,
-        environment=dict(pair.split("=", 1) for pair in options.env),
+        environment=environment(options),
     )
+
+
+def environment(options: argparse.Namespace) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in options.env)

@@ -25,7 +25,7 @@ _PANELS = (
     ("gap_p99", "gap between pieces, p99, ms (less is better)", 1000.0),
 )
 _RAW = "raw limit"
-_SUBJECT_COLOUR, _PEER_COLOUR, _LIMIT_COLOUR = "#2a6f97", "#b5bcc4", "#c1440e"
+_SUBJECT_COLOUR, _PEER_COLOUR, _LIMIT_COLOUR = "#6aaed6", "#b5bcc4", "#c1440e"
 
 
 @dataclass(frozen=True, slots=True)

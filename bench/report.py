@@ -17,6 +17,7 @@ from bench.conditions import conditions
 from bench.spread import Spread, spreads
 
 JSON = dict[str, Any]
+_WIDTH = 120
 Bound = Literal["at most", "at least"]
 
 
@@ -66,7 +67,7 @@ def publish(figures: Sequence[Figure], options: argparse.Namespace) -> int:
     """Write and show the figures; the exit status is 1 if one of them breaks its bound."""
     measurement = options.out.stem
     write({"figures": {f"{f.name}": f.to_json() for f in figures}}, options)
-    Console().print(figures_table(measurement, figures))
+    console().print(figures_table(measurement, figures))
     return 0 if all(each.kept for each in figures) else 1
 
 
@@ -82,6 +83,11 @@ def write(report: JSON, options: argparse.Namespace) -> None:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
+
+
+def console() -> Console:
+    """Standard output; wide enough for the tables where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def note(text: str) -> None:

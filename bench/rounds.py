@@ -12,17 +12,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench import raw, servers, synth
 from bench.drive import Measured, in_turn, play
-from bench.options import add_common
+from bench.options import add_common, environment, wanted
 from bench.peers import PeerMissing
 from bench.processes import family
-from bench.report import note, rounds_table, write
+from bench.report import console, note, rounds_table, write
 from bench.servers import Server, Start, Wanted
 from bench.spread import ratios
-from bench.workloads import DEFAULT, SHAPES, WARM_UP, Clients, Texts, build
+from bench.workloads import DEFAULT, SHAPES, WARM_UP, Texts, build
 
 JSON = dict[str, Any]
 RAW = "raw limit"
@@ -55,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         "workloads": {name: SHAPES[name].text for name in options.workload},
     }
     write(report, options)
-    Console().print(rounds_table(report))
+    console().print(rounds_table(report))
     if options.plots:
         _draw(options.out)
     return 0
@@ -87,15 +85,13 @@ def _about(name: str) -> JSON:
 def _play_rounds(
     workload: str, contenders: dict[str, Start | None], options: argparse.Namespace
 ) -> list[JSON]:
-    wanted = _wanted(workload, options)
+    asked = _wanted(workload, options)
     rows = []
     for number in range(options.rounds):
         for name in in_turn(list(contenders), number):
             start = contenders[name]
             figures = (
-                _limit(workload, wanted)
-                if start is None
-                else _round(start, workload, number, wanted)
+                _limit(workload, asked) if start is None else _round(start, workload, number, asked)
             )
             if figures:
                 rows.append({"workload": workload, "contender": name, "round": number} | figures)
@@ -105,16 +101,10 @@ def _play_rounds(
 
 def _wanted(workload: str, options: argparse.Namespace) -> Wanted:
     shape = SHAPES[workload]
-    embeds = isinstance(shape, Texts)
-    model = synth.model("minilm-l6") if embeds else synth.model(options.shape, options.type)
-    n_clients = shape.n if isinstance(shape, Clients) else 1
-    return Wanted(
-        model=model,
-        threads=options.threads,
-        parallel=max(options.parallel, n_clients),
-        embeds=embeds,
-        environment=dict(pair.split("=", 1) for pair in options.env),
-    )
+    if isinstance(shape, Texts):
+        model = synth.model("minilm-l6")
+        return Wanted(model, options.threads, embeds=True, environment=environment(options))
+    return wanted(options, parallel=max(options.parallel, shape.n))
 
 
 def _limit(workload: str, wanted: Wanted) -> JSON | None:

@@ -51,7 +51,8 @@ SHAPES: dict[str, Decoder | Encoder] = {
     "qwen2.5-0.5b": Decoder("qwen2", "qwen2", 24, 896, 4864, 14, 2, 32768, 1e6, True),
     "qwen2.5-1.5b": Decoder("qwen2", "qwen2", 28, 1536, 8960, 12, 2, 32768, 1e6, True),
     "llama3.2-1b": Decoder("llama", "llama-bpe", 16, 2048, 8192, 32, 8, 131072, 5e5, False),
-    "tiny-qwen2": Decoder("qwen2", "qwen2", 2, 64, 176, 4, 2, 4096, 1e6, True),
+    "tiny-qwen2": Decoder("qwen2", "qwen2", 2, 64, 176, 4, 2, 32768, 1e6, True),
+    "tiny-llama": Decoder("llama", "llama-spm", 2, 64, 176, 4, 2, 32768, 1e4, False),
     "minilm-l6": Encoder("bert-bge", 6, 384, 1536, 12, 512),
 }
 

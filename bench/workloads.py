@@ -103,23 +103,22 @@ def words(rng: random.Random, n: int) -> str:
 
 def build(name: str, round_number: int) -> Workload:
     """The workload for one round. Every round has other words, so that no cache can help."""
-    rng = random.Random(f"{name} {round_number}")
-    shape = SHAPES[name]
+    return of_shape(SHAPES[name], f"{name} {round_number}")
+
+
+def of_shape(shape: Shape, seed: str) -> Workload:
+    """The workload of that shape; the words depend on ``seed`` alone."""
+    rng = random.Random(seed)
     if isinstance(shape, Texts):
         lengths = (rng.randint(shape.shortest, shape.longest) for _ in range(shape.n))
         return Embedding(tuple(words(rng, n) for n in lengths))
     shared = words(rng, shape.shared)
-    return Generation(
-        tuple(
-            Conversation(
-                tuple(
-                    (shared if i == 0 else "") + words(rng, n) for i, n in enumerate(shape.turns)
-                ),
-                shape.max_tokens,
-            )
-            for _ in range(shape.n)
-        )
-    )
+    return Generation(tuple(_conversation(rng, shape, shared) for _ in range(shape.n)))
+
+
+def _conversation(rng: random.Random, shape: Clients, shared: str) -> Conversation:
+    first, *others = (words(rng, n) for n in shape.turns)
+    return Conversation((shared + first, *others), shape.max_tokens)
 
 
 WARM_UP = {False: "single", True: "embed256"}
