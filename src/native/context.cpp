@@ -1,7 +1,6 @@
 #include "context.hpp"
 
 #include "exclusive.hpp"
-#include "sampler.hpp"
 
 #include "llama.h"
 
@@ -311,54 +310,6 @@ std::vector<float> Context::sequence_embedding(int32_t seq) {
     const bool rank = llama_pooling_type(context_.get()) == LLAMA_POOLING_TYPE_RANK;
     const size_t width = rank ? model_->facts().class_labels.size() : embedding_width();
     return std::vector<float>(data, data + width);
-}
-
-void Context::sample(const int32_t * rows, const std::vector<std::shared_ptr<Sampler>> & samplers,
-                     int32_t * out) {
-    const Exclusive hold(busy_, "the context");
-    if (samplers.empty()) {
-        return;
-    }
-    float * data = logits();
-    const size_t width = logits_width();
-    for (size_t i = 0; i < samplers.size(); ++i) {
-        row_of(data, width, rows[i]);
-        if (samplers[i]->model() != model_) {
-            throw Error(Code::invalid_request,
-                        "sampler " + std::to_string(i) + " was made for another model");
-        }
-    }
-    for (size_t i = 0; i < samplers.size(); ++i) {
-        out[i] = samplers[i]->sample(data + static_cast<size_t>(rows[i]) * width);
-    }
-}
-
-TokenLogprobs Context::logprobs(int32_t row, int32_t token, int32_t n_top) {
-    const Exclusive hold(busy_, "the context");
-    model_->vocab().check(token);
-    const size_t width = logits_width();
-    const float * values = row_of(logits(), width, row);
-    if (n_top < 0 || static_cast<size_t>(n_top) > width) {
-        throw Error(Code::invalid_request, "n_top must be 0 to the size of the vocabulary");
-    }
-    const float highest = *std::max_element(values, values + width);
-    double sum = 0.0;
-    for (size_t i = 0; i < width; ++i) {
-        sum += std::exp(values[i] - highest);
-    }
-    if (!std::isfinite(sum)) {
-        throw Error(Code::native_error, "the logits are not finite");
-    }
-    const double log_total = static_cast<double>(highest) + std::log(sum);
-    const auto logprob = [&](int32_t id) {
-        return static_cast<float>(static_cast<double>(values[id]) - log_total);
-    };
-    TokenLogprobs result{logprob(token), {}, {}};
-    result.top_ids = highest_tokens(values, width, static_cast<size_t>(n_top));
-    for (const int32_t id : result.top_ids) {
-        result.top_logprobs.push_back(logprob(id));
-    }
-    return result;
 }
 
 // --- sequences ----------------------------------------------------------------------------------

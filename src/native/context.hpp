@@ -72,10 +72,21 @@ class Context {
     void copy_embeddings(const int32_t * rows, size_t count, float * out);
     std::vector<float> sequence_embedding(int32_t seq);
 
+    // Words of a mask: a bit for each token of the vocabulary, the lowest bit of a word first.
+    size_t mask_words() const { return (logits_width() + 31) / 32; }
+
     // Chooses a token for each row with the sampler beside it, and lets the sampler accept it.
+    // `masks` (null: none) has mask_words() for each row; only tokens whose bit is set are chosen.
     void sample(const int32_t * rows, const std::vector<std::shared_ptr<Sampler>> & samplers,
-                int32_t * out);
+                const uint32_t * masks, int32_t * out);
+    // Samples the rows of one sequence one after another, as long as the choice is the token that
+    // the next row was computed with: rows[i + 1] is the row of drafts[i]. Returns how many tokens
+    // were sampled; there is room for all of them in `out`.
+    size_t verify(const int32_t * rows, const int32_t * drafts, size_t n_drafts, Sampler & sampler,
+                  const uint32_t * masks, int32_t * out);
     TokenLogprobs logprobs(int32_t row, int32_t token, int32_t n_top);
+    // Log-softmax of the raw logits of each row at the token beside it.
+    void token_logprobs(const int32_t * rows, const int32_t * tokens, size_t count, float * out);
 
     // The sequences in memory, see Memory; each call holds the context, as decode() does.
     const MemoryFacts & memory_facts() const { return memory_.facts(); }
@@ -118,6 +129,7 @@ class Context {
     size_t run(const Batch & batch, bool encode);
     float * logits();
     const float * row_of(const float * data, size_t width, int32_t row) const;
+    float * row_for(const Sampler & sampler, size_t index, int32_t row);
 
     std::shared_ptr<Model> model_;
     std::vector<std::shared_ptr<Adapter>> adapters_; // outlive context_, which refers to them

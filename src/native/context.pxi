@@ -224,9 +224,12 @@ cdef class Context:
             values = native.get().sequence_embedding(seq)
         return _float_array(values)
 
-    def sample(self, rows, samplers):
+    def sample(self, rows, samplers, masks=None):
         cdef shared_ptr[NativeContext] native = self.use()
         cdef const int32_t[::1] wanted = _int32s("rows", rows)
+        cdef const uint32_t[:, ::1] mask_view = _masks(
+            masks, wanted.shape[0], native.get().mask_words())
+        cdef const uint32_t * bits = _words(mask_view)
         cdef vector[shared_ptr[NativeSampler]] native_samplers
         for sampler in samplers:
             if not isinstance(sampler, Sampler):
@@ -239,8 +242,29 @@ cdef class Context:
         cdef int32_t[::1] view = out
         if wanted.shape[0] > 0:
             with nogil:
-                native.get().sample(&wanted[0], native_samplers, &view[0])
+                native.get().sample(&wanted[0], native_samplers, bits, &view[0])
         return out
+
+    def verify(self, rows, drafts, Sampler sampler not None, masks=None):
+        cdef shared_ptr[NativeContext] native = self.use()
+        cdef shared_ptr[NativeSampler] native_sampler = sampler.use()
+        cdef const int32_t[::1] wanted = _int32s("rows", rows)
+        cdef const int32_t[::1] proposed = _int32s("drafts", drafts)
+        cdef const uint32_t[:, ::1] mask_view = _masks(
+            masks, wanted.shape[0], native.get().mask_words())
+        cdef const uint32_t * bits = _words(mask_view)
+        cdef size_t n_drafts = <size_t>proposed.shape[0]
+        cdef size_t sampled
+        if <size_t>wanted.shape[0] != n_drafts + 1:
+            raise errors.InvalidRequest(
+                f"{n_drafts} drafts need one row more than drafts, not {wanted.shape[0]}",
+                field="rows")
+        out = np.empty(wanted.shape[0], np.int32)
+        cdef int32_t[::1] view = out
+        with nogil:
+            sampled = native.get().verify(
+                &wanted[0], _data(proposed), n_drafts, native_sampler.get()[0], bits, &view[0])
+        return out[:sampled]
 
     def logprobs(self, row, token, n_top):
         cdef shared_ptr[NativeContext] native = self.use()
@@ -251,6 +275,21 @@ cdef class Context:
         with nogil:
             result = native.get().logprobs(native_row, native_token, native_top)
         return result.chosen, _int32_array(result.top_ids), _float_array(result.top_logprobs)
+
+    def token_logprobs(self, rows, tokens):
+        cdef shared_ptr[NativeContext] native = self.use()
+        cdef const int32_t[::1] wanted = _int32s("rows", rows)
+        cdef const int32_t[::1] ids = _int32s("tokens", tokens)
+        if ids.shape[0] != wanted.shape[0]:
+            raise errors.InvalidRequest(
+                f"{wanted.shape[0]} rows need as many tokens, not {ids.shape[0]}", field="tokens")
+        out = np.empty(wanted.shape[0], np.float32)
+        cdef float[::1] view = out
+        if wanted.shape[0] > 0:
+            with nogil:
+                native.get().token_logprobs(
+                    &wanted[0], &ids[0], <size_t>wanted.shape[0], &view[0])
+        return out
 
     # --- sequences
 

@@ -108,5 +108,23 @@ cdef const int32_t * _data(const int32_t[::1] view) noexcept nogil:
     return &view[0] if view.shape[0] > 0 else NULL
 
 
+# One row of bits for each of `count` rows of logits; None where there are none.
+cdef object _masks(masks, Py_ssize_t count, size_t words):
+    if masks is None:
+        return None
+    array = np.asarray(masks)
+    if array.dtype != np.uint32 and array.dtype != np.int32:
+        raise TypeError(f"masks must be 32-bit integers, not {array.dtype}")
+    if array.shape != (count, words):
+        raise errors.InvalidRequest(
+            f"masks for {count} rows must have the shape {(count, words)}, not {array.shape}",
+            field="masks")
+    return np.ascontiguousarray(array).view(np.uint32)
+
+
+cdef const uint32_t * _words(const uint32_t[:, ::1] masks) noexcept:
+    return &masks[0, 0] if masks is not None and masks.shape[0] > 0 else NULL
+
+
 cdef dict _metadata(cmap[string, string] values):
     return {_text(item.first): _text(item.second) for item in values}

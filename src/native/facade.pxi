@@ -221,14 +221,21 @@ cdef extern from "context.hpp" namespace "pyollama" nogil:
         size_t encode(const Batch & batch) except +raise_native
         size_t n_outputs()
         size_t logits_width()
+        size_t mask_words()
         void copy_logits(const int32_t * rows, size_t count, float * out) except +raise_native
         size_t embedding_width()
         void copy_embeddings(const int32_t * rows, size_t count, float * out) except +raise_native
         vector[float] sequence_embedding(int32_t seq) except +raise_native
         void sample(
             const int32_t * rows, const vector[shared_ptr[NativeSampler]] & samplers,
-            int32_t * out) except +raise_native
+            const uint32_t * masks, int32_t * out) except +raise_native
+        size_t verify(
+            const int32_t * rows, const int32_t * drafts, size_t n_drafts, NativeSampler & sampler,
+            const uint32_t * masks, int32_t * out) except +raise_native
         TokenLogprobs logprobs(int32_t row, int32_t token, int32_t n_top) except +raise_native
+        void token_logprobs(
+            const int32_t * rows, const int32_t * tokens, size_t count,
+            float * out) except +raise_native
         const MemoryFacts & memory_facts()
         cbool seq_rm(int32_t seq, int32_t p0, int32_t p1) except +raise_native
         void seq_cp(int32_t src, int32_t dst, int32_t p0, int32_t p1) except +raise_native

@@ -290,7 +290,7 @@ std::vector<std::string> Sampler::chain() const {
 
 // --- choosing -----------------------------------------------------------------------------------
 
-int32_t Sampler::sample(float * logits) {
+int32_t Sampler::sample(float * logits, const uint32_t * mask) {
     const Exclusive hold(busy_, "the sampler");
     int32_t token = 0;
     {
@@ -302,9 +302,9 @@ int32_t Sampler::sample(float * logits) {
         if (penalties_.active()) {
             penalties_.apply(logits, undo_);
         }
-        token = choose(logits, false);
+        token = choose(logits, mask, false);
         if (grammar_ != nullptr && !grammar_allows(grammar_.get(), token)) {
-            token = choose(logits, true);
+            token = choose(logits, mask, true);
         }
     }
     if (grammar_ != nullptr) {
@@ -314,9 +314,9 @@ int32_t Sampler::sample(float * logits) {
     return token;
 }
 
-int32_t Sampler::choose(float * logits, bool constrained) {
+int32_t Sampler::choose(float * logits, const uint32_t * mask, bool constrained) {
     const size_t n_vocab = static_cast<size_t>(model_->vocab().size());
-    const bool need_all = constrained || llama_sampler_chain_n(head_.get()) > 0;
+    const bool need_all = constrained || mask != nullptr || llama_sampler_chain_n(head_.get()) > 0;
     const bool limited = params_.mirostat == 0 && params_.top_k > 0;
     if (greedy_ && !need_all) {
         return highest_tokens(logits, n_vocab, 1).front();
@@ -326,7 +326,7 @@ int32_t Sampler::choose(float * logits, bool constrained) {
         llama_token_data_array best{candidates_.data(), candidates_.size(), -1, true};
         return draw(best);
     }
-    gather_all(logits);
+    gather_all(logits, mask);
     if (constrained) {
         llama_token_data_array all{candidates_.data(), candidates_.size(), -1, false};
         llama_sampler_apply(grammar_.get(), &all);
@@ -369,7 +369,7 @@ void Sampler::gather_highest(const float * logits) {
     }
 }
 
-void Sampler::gather_all(const float * logits) {
+void Sampler::gather_all(const float * logits, const uint32_t * mask) {
     const int32_t n_vocab = model_->vocab().size();
     candidates_.clear();
     candidates_.reserve(static_cast<size_t>(n_vocab));
@@ -377,9 +377,13 @@ void Sampler::gather_all(const float * logits) {
         if (!(logits[token] < infinity)) {
             fail_not_finite();
         }
-        if (logits[token] > -infinity) {
+        const bool allowed = mask == nullptr || (mask[token / 32] >> (token % 32) & 1u) != 0;
+        if (allowed && logits[token] > -infinity) {
             candidates_.push_back({token, logits[token], 0.0f});
         }
+    }
+    if (candidates_.empty() && mask != nullptr) {
+        throw Error(Code::invalid_grammar, "the mask allows no token of the model");
     }
     if (candidates_.empty()) {
         throw Error(Code::native_error, "no token is left to choose from");

@@ -64,8 +64,9 @@ class Sampler {
     uint32_t seed() const { return seed_; }
     std::vector<std::string> chain() const;
 
-    // `logits` is changed and put back.
-    int32_t sample(float * logits);
+    // `logits` is changed and put back. Where there is a mask, only tokens whose bit is set in it
+    // are chosen; the lowest bit of a word comes first.
+    int32_t sample(float * logits, const uint32_t * mask = nullptr);
     void accept(const int32_t * tokens, size_t count, bool grammar);
     void reset();
 
@@ -80,9 +81,9 @@ class Sampler {
     void make_chains();
     void make_grammar();
     void prefill_grammar();
-    int32_t choose(float * logits, bool constrained);
+    int32_t choose(float * logits, const uint32_t * mask, bool constrained);
     int32_t draw(llama_token_data_array & candidates);
-    void gather_all(const float * logits);
+    void gather_all(const float * logits, const uint32_t * mask);
     void gather_highest(const float * logits);
     void drop_impossible();
     bool grammar_allows(llama_sampler * grammar, int32_t token) const;

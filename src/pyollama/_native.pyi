@@ -336,12 +336,36 @@ class Context:
         """Copy of the token embeddings, shape (rows, n_embd_out); for ``pooling="none"``."""
     def sequence_embedding(self, seq_id: int) -> NDArray[np.float32]:
         """The pooled embedding of a sequence; with ``pooling="rank"`` its ``n_cls_out`` scores."""
-    def sample(self, rows: ArrayLike, samplers: Sequence[Sampler]) -> NDArray[np.int32]:
-        """Choose one token per output row and let each sampler accept its own."""
+    def sample(
+        self, rows: ArrayLike, samplers: Sequence[Sampler], masks: ArrayLike | None = None
+    ) -> NDArray[np.int32]:
+        """Choose one token per output row and let each sampler accept its own.
+
+        ``masks`` has the shape (rows, ceil(n_vocab / 32)), int32 or uint32: bit ``i`` of word ``w``
+        allows token ``32 * w + i``, and tokens that are not allowed count as impossible. A mask
+        that allows nothing raises ``InvalidGrammar``.
+        """
+    def verify(
+        self,
+        rows: ArrayLike,
+        drafts: ArrayLike,
+        sampler: Sampler,
+        masks: ArrayLike | None = None,
+    ) -> NDArray[np.int32]:
+        """Check the drafted tokens of one sequence; returns 1 to ``len(drafts) + 1`` tokens.
+
+        ``rows[0]`` is the row of the token before the drafts and ``rows[i + 1]`` that of
+        ``drafts[i]``. Row after row is sampled as :meth:`sample` would, until a token is not the
+        one that was drafted; so tokens and sampler are those of sampling without drafts. The last
+        token of the result is not in memory yet, and what the batch put there beyond the others is
+        the caller's to remove.
+        """
     def logprobs(
         self, row: int, token: int, n_top: int
     ) -> tuple[float, NDArray[np.int32], NDArray[np.float32]]:
         """Log-softmax of the raw logits: of ``token``, and the ``n_top`` likeliest, best first."""
+    def token_logprobs(self, rows: ArrayLike, tokens: ArrayLike) -> NDArray[np.float32]:
+        """Log-softmax of the raw logits of each row, at the token beside it."""
 
     # sequences; ranges are [p0, p1), a negative end is open
     def seq_rm(self, seq: int, p0: int = -1, p1: int = -1) -> bool:

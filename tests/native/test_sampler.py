@@ -297,6 +297,19 @@ def test_logprobs_are_the_raw_log_softmax(
     assert sorted(ids.tolist()) == list(range(N_VOCAB))
 
 
+def test_logprobs_of_many_tokens_at_once(model: Model, context: Context) -> None:
+    context.decode([1, 2, 3], [0, 0, 0], [0, 1, 2], [1, 1, 1])
+    values = context.token_logprobs([2, 0, 0, 1], [7, 42, 0, 264])
+    assert values.dtype == np.float32
+    expected = [context.logprobs(row, token, 0)[0] for row, token in ((2, 7), (0, 42), (0, 0))]
+    np.testing.assert_allclose(values[:3], expected, atol=1e-5)
+    assert values[3] == pytest.approx(np.log(softmax(context.logits()[1]))[264], abs=1e-4)
+    assert context.token_logprobs([], []).size == 0
+    for rows, tokens in (([3], [0]), ([0], [265]), ([0, 1], [0])):
+        with pytest.raises(errors.InvalidRequest):
+            context.token_logprobs(rows, tokens)
+
+
 @pytest.mark.parametrize(
     ("row", "token", "n_top"), [(1, 0, 1), (-1, 0, 1), (0, 265, 1), (0, 0, 266), (0, 0, -1)]
 )
@@ -380,6 +393,8 @@ def test_logits_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
                 context.sample([0], [Sampler(model, **parameters)])
         with pytest.raises(errors.NativeError, match="not finite"):
             context.logprobs(0, 1, 1)
+        with pytest.raises(errors.NativeError, match="not finite"):
+            context.token_logprobs([0], [1])
 
 
 # --- grammar

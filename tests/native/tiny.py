@@ -119,14 +119,23 @@ def _add_attention_facts(writer: gguf.GGUFWriter) -> None:
     writer.add_rope_freq_base(10000.0)
 
 
-def llama_like(path: Path, arch: str = "llama", *, bias: bool = False) -> Path:
+def llama_like(
+    path: Path,
+    arch: str = "llama",
+    *,
+    bias: bool = False,
+    pooling: gguf.PoolingType | None = None,
+) -> Path:
     """A decoder with a plain KV cache; ``qwen2`` has biases in its attention.
 
-    No special token is ever among its forty likeliest, so that answers only end at a limit.
+    No special token is ever among its forty likeliest, so that answers only end at a limit. With
+    ``pooling`` it is one for embeddings.
     """
 
     def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
         _add_attention_facts(writer)
+        if pooling is not None:
+            writer.add_pooling_type(pooling)
         n_vocab = _add_bpe_vocab(writer)
         weights.matrix("token_embd.weight", n_vocab, N_EMBD)
         weights.matrix("output.weight", n_vocab, N_EMBD, zero_rows=len(SPECIALS))
@@ -191,15 +200,15 @@ def mamba_like(path: Path) -> Path:
     return _write(path, "mamba", 2, fill)
 
 
-def bert_like(path: Path) -> Path:
-    """An encoder without any cache, for embeddings."""
+def bert_like(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEAN) -> Path:
+    """An encoder without any cache, for embeddings; ``RANK`` gives it a classifier."""
 
     def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
         writer.add_feed_forward_length(N_FF)
         writer.add_head_count(N_HEAD)
         writer.add_layer_norm_eps(1e-12)
         writer.add_causal_attention(False)
-        writer.add_pooling_type(gguf.PoolingType.MEAN)
+        writer.add_pooling_type(pooling)
         weights.matrix("token_embd.weight", _add_wordpiece_vocab(writer), N_EMBD)
         weights.matrix("position_embd.weight", N_CTX_TRAIN, N_EMBD)
         weights.matrix("token_types.weight", 2, N_EMBD)
@@ -216,12 +225,15 @@ def bert_like(path: Path) -> Path:
             for norm in ("attn_output_norm", "layer_output_norm"):
                 weights.ones(f"blk.{i}.{norm}.weight")
                 weights.zeros(f"blk.{i}.{norm}.bias")
+        if pooling == gguf.PoolingType.RANK:
+            weights.matrix("cls.weight", N_EMBD, N_EMBD)
+            weights.matrix("cls.output.weight", 1, N_EMBD)
 
     return _write(path, "bert", 2, fill)
 
 
-def t5_like(path: Path) -> Path:
-    """An encoder, and a decoder that looks at what it made."""
+def t5_like(path: Path, *, decoder: bool = True) -> Path:
+    """An encoder, and a ``decoder`` that looks at what it made; without one, for embeddings."""
 
     def attention(weights: _Weights, block: str, prefix: str) -> None:
         for name in "qkvo":
@@ -235,15 +247,18 @@ def t5_like(path: Path) -> Path:
         writer.add_relative_attn_buckets_count(32)
         writer.add_decoder_start_token_id(0)
         weights.matrix("token_embd.weight", _add_bpe_vocab(writer), N_EMBD)
-        for side in ("enc", "dec"):
+        for side in ("enc", "dec") if decoder else ("enc",):
             weights.ones(f"{side}.output_norm.weight")
             attention(weights, f"{side}.blk.0", "")
             weights.matrix(f"{side}.blk.0.attn_rel_b.weight", 32, N_HEAD)
             weights.ones(f"{side}.blk.0.ffn_norm.weight")
             weights.gated_ffn(f"{side}.blk.0")
-        attention(weights, "dec.blk.0", "cross_")
+        if decoder:
+            attention(weights, "dec.blk.0", "cross_")
+        else:
+            writer.add_pooling_type(gguf.PoolingType.MEAN)
 
-    return _write(path, "t5", 1, fill)
+    return _write(path, "t5" if decoder else "t5encoder", 1, fill)
 
 
 def lora(path: Path, arch: str = "llama") -> Path:
