@@ -71,7 +71,12 @@ def test_a_mask_is_a_bias_of_minus_infinity(
 def test_a_full_mask_changes_nothing(model: Model, context: Context) -> None:
     steps.feed(context, [5, 6, 7])
     full = np.full((1, WORDS), -1, np.int32)  # bits beyond the vocabulary count for nothing
-    for parameters in ({"temperature": 0.0}, {"top_k": 0, "top_p": 1.0}, {"repeat_penalty": 1.3}):
+    chains: list[dict[str, Any]] = [
+        {"temperature": 0.0},
+        {"top_k": 0, "top_p": 1.0},
+        {"min_p": 0.1},
+    ]
+    for parameters in chains:
         free, held = (Sampler(model, seed=5, **parameters) for _ in range(2))
         assert [int(context.sample([0], [held], full)[0]) for _ in range(30)] == drawn(
             context, free, None, 30

@@ -35,7 +35,7 @@ def with_drafts(
     """Each step is the last token and the drafts for this position, all with an output row."""
     context.clear()
     steps.feed(context, PROMPT)
-    out = context.sample([0], [sampler]).tolist()
+    out: list[int] = context.sample([0], [sampler]).tolist()
     while len(out) < count:
         draft = list(drafts[len(out)])
         tokens = [out[-1], *draft]
