@@ -20,6 +20,7 @@ COMMANDS = {
     "idle": ("idle", "processor time and memory of a loaded server without work"),
     "turns": ("turns", "conversations over one long prefix: what is computed again"),
     "gap": ("gap", "streams while a long prompt is computed"),
+    "canary": ("canary", "many requests in random mixes: does anything leak"),
     "compare": ("compare", "two reports: has anything become slower"),
     "plot": ("plots", "pictures of a report"),
 }

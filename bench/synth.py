@@ -14,8 +14,6 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from pyollama import _native
-
 VOCABULARIES = Path(__file__).parents[1] / "vendor" / "llama.cpp" / "tree" / "models"
 
 
@@ -68,6 +66,8 @@ def model(shape: str, file_type: str = "F16") -> Path:
     if file_type == "F16":
         _write(shape, unfinished)
     else:
+        from pyollama import _native
+
         _native.quantize(model(shape), unfinished, file_type)
     unfinished.rename(path)
     return path
