@@ -54,12 +54,16 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """A GBNF grammar. A lazy one stays asleep until a trigger matches the output.
+    """What an answer has to look like: ``text`` is written in the language that ``kind`` says.
 
-    ``prefill`` is the end of the prompt that the grammar begins with.
+    "json" is any JSON object and has no text; "json_schema" is the schema as JSON text; "regex" is
+    in the syntax of Rust's regex crate, "lark" in llguidance's dialect of Lark. The rest is for
+    "gbnf", which llama.cpp follows itself: a ``lazy`` grammar stays asleep until a trigger matches
+    the output, ``prefill`` is the end of the prompt that the grammar begins with.
     """
 
-    gbnf: str
+    text: str = ""
+    kind: Literal["gbnf", "json", "json_schema", "regex", "lark"] = "gbnf"
     root: str = "root"
     lazy: bool = False
     trigger_patterns: tuple[str, ...] = ()

@@ -52,6 +52,7 @@ FORMATS = {("cli", "pyollama.store.modelfile"), ("cli", "pyollama.store.name")}
 KNOW_THE_BINDING = {
     "chat/native.py",
     "compose.py",
+    "engine/guidance/process.py",
     "engine/native_backend.py",
     "runtime/devices.py",
     "worker/llama.py",
@@ -68,6 +69,7 @@ EDGES = {
     "uvicorn": {"server", "gateway", "compose"},
     "click": {"cli"},
     "rich": {"cli"},
+    "llguidance": {"engine"},
     "llama_cpp": set[str](),
 }
 

@@ -206,7 +206,7 @@ def _sampler(
         logit_bias=bias,
         seed=params.seed,
         min_keep=params.min_keep,
-        grammar=grammar.gbnf if grammar else None,
+        grammar=grammar.text if grammar else None,
         grammar_root=grammar.root if grammar else "root",
         grammar_lazy=grammar.lazy if grammar else False,
         grammar_trigger_patterns=grammar.trigger_patterns if grammar else (),

@@ -122,7 +122,7 @@ class SimulatedBackend:
         assert len(prompt) < n_ctx <= self.info.n_ctx
         self.prompts.append(prompt.tolist())
         if params.grammar is not None:
-            raise InvalidGrammar(params.grammar.gbnf)
+            raise InvalidGrammar(params.grammar.text)
         sampler = SimulatedSampler(list(self.script), eog=not ignore_eos)
         self.samplers.append(sampler)
         return sampler

@@ -1,0 +1,184 @@
+"""Answers that follow a grammar: opened with patience, then never waited for long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyollama.engine.guidance.child import Child, ChildGone
+from pyollama.engine.guidance.wire import row_words
+from pyollama.errors import EngineClosed, EngineError, InvalidGrammar, PyollamaError
+from pyollama.types import Grammar
+
+Masks = NDArray[np.uint32]
+
+COMPILE_SECONDS = 5.0
+"""Processor time that a grammar may take to compile."""
+
+MASK_SECONDS = 2.0
+"""Processor time after which a step goes on without the answers whose masks it still waits for."""
+
+MOST_REFUSED = 64
+_ALL = np.uint32(0xFFFFFFFF)
+
+log = logging.getLogger(__name__)
+
+
+class Guide:
+    """Holds one answer to its grammar. Belongs to the engine thread.
+
+    ``error`` is set once it cannot go on, ``complete`` when the answer can only end.
+    """
+
+    def __init__(self, child: Child, number: int) -> None:
+        self.child = child
+        self.number = number
+        self.row = -1
+        self.error: PyollamaError | None = None
+        self.complete = False
+
+    def begin(self) -> None:
+        """Have the mask for the first token made."""
+        self.child.want(self)
+
+    def accept(self, token: int) -> None:
+        """Take in a token of the answer, and have the mask for the one behind it made."""
+        self.child.accept(self, token)
+        self.child.want(self)
+
+    def close(self) -> None:
+        self.child.drop(self)
+
+
+class Guidance:
+    """All guides of a loaded model. Its process starts with the first one, and takes a second.
+
+    ``open`` and ``close`` may be called from any thread, the rest belongs to the engine's.
+    """
+
+    def __init__(self, path: str, n_vocab: int, threads: int) -> None:
+        self._path = path
+        self._n_vocab = n_vocab
+        self._threads = threads
+        self._numbers = 0
+        self._queue: SimpleQueue[tuple[Grammar, Future[Guide]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._opener: threading.Thread | None = None
+        self._closed = False
+        self._children: list[Child] = []
+        self._refused: dict[Grammar, str] = {}
+        self._masks = np.empty((0, row_words(n_vocab)), np.uint32)
+
+    def open(self, grammar: Grammar) -> Future[Guide]:
+        """A guide along ``grammar``; fails with ``InvalidGrammar`` if that cannot be used."""
+        future: Future[Guide] = Future()
+        with self._lock:
+            if self._closed:
+                raise EngineClosed("the engine is closed")
+            if self._opener is None:
+                self._opener = threading.Thread(target=self._run, name="guidance", daemon=True)
+                self._opener.start()
+            self._queue.put((grammar, future))
+        return future
+
+    def flush(self) -> None:
+        """Have all masks made that are wanted, while the engine does something else."""
+        for child in self._children:
+            child.flush()
+
+    def masks(self, guides: Sequence[Guide | None]) -> Masks | None:
+        """What may come next, a row for each; ``None`` if there are no guides.
+
+        No guide allows everything, and so does one that failed. Valid until the next call.
+        """
+        children = {guide.child for guide in guides if guide is not None}
+        if not children:
+            return None
+        for child in children:
+            child.flush()
+            child.collect(MASK_SECONDS)
+        if len(self._masks) < len(guides):
+            self._masks = np.empty((len(guides), row_words(self._n_vocab)), np.uint32)
+        masks = self._masks[: len(guides)]
+        for mask, guide in zip(masks, guides, strict=True):
+            mask[:] = _ALL if guide is None else _mask(guide)
+        return masks
+
+    def close(self) -> None:
+        """End the processes; what is being opened ends with ``EngineClosed``."""
+        with self._lock:
+            self._closed = True
+            for child in self._children:
+                child.kill()
+            self._queue.put(None)
+
+    # --- in the opening thread --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (asked := self._queue.get()) is not None:
+            grammar, future = asked
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self._open(grammar))
+            except PyollamaError as error:
+                future.set_exception(error)
+            except Exception as error:
+                log.exception("a grammar could not be opened")
+                future.set_exception(EngineError(f"guidance failed: {error!r}"))
+
+    def _open(self, grammar: Grammar) -> Guide:
+        if grammar in self._refused:
+            raise InvalidGrammar(self._refused[grammar], field="format")
+        child = self._usable_child()
+        self._numbers += 1
+        guide = Guide(child, self._numbers)
+        try:
+            error = child.open(guide, grammar, COMPILE_SECONDS)
+        except TimeoutError:
+            child.retire()
+            error = f"the grammar took more than {COMPILE_SECONDS:g} s to compile"
+            self._refuse(grammar, error)
+        except ChildGone as gone:
+            child.retire()
+            if self._closed:
+                raise EngineClosed("the engine was closed") from gone
+            error = "the grammar took too much memory to compile, or too much of something else"
+            self._refuse(grammar, error)
+        if error:
+            raise InvalidGrammar(error, field="format")
+        return guide
+
+    def _usable_child(self) -> Child:
+        with self._lock:
+            if self._closed:
+                raise EngineClosed("the engine was closed")
+            self._children = [child for child in self._children if child.alive]
+            for child in self._children:
+                if child.usable:
+                    return child
+            child = Child(self._path, self._n_vocab, self._threads)
+            self._children = [*self._children, child]
+            return child
+
+    def _refuse(self, grammar: Grammar, why: str) -> None:
+        """What broke a process once is not tried again."""
+        while len(self._refused) >= MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[grammar] = why
+
+
+def _mask(guide: Guide) -> Masks | np.uint32:
+    if guide.error is not None:
+        return _ALL
+    mask: Masks = guide.child.masks[guide.row]
+    if not mask.any():
+        guide.error = InvalidGrammar("no token of the model can continue as the grammar demands")
+        return _ALL
+    return mask
