@@ -102,6 +102,19 @@ def test_a_schema_holds_the_answer(server: Server) -> None:
     assert isinstance(json.loads(done.stdout)["n"], int)
 
 
+def test_bench_measures_what_it_shows(server: Server) -> None:
+    few = ["--rounds", "1", "--streams", "2", "--prompt", "40", "--tokens", "8"]
+    done = pyollama(server, "bench", "builtin", *few, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    measured = json.loads(done.stdout)
+    assert measured["model"] == "builtin"
+    assert {"prompt", "prompt_first_token", "streams", "load"} <= measured["figures"].keys()
+    assert all(figure["median"] > 0 for figure in measured["figures"].values())
+    shown = pyollama(server, "bench", *few)  # the model that is in memory
+    assert "builtin:latest" in shown.stdout
+    assert re.search(r"^ *2 streams, all together +[\d.,]+ tokens/s", shown.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +128,8 @@ def test_a_schema_holds_the_answer(server: Server) -> None:
         (["run", "--keepalive", "soon", "builtin", "x"], "--keepalive: "),
         (["create", "x", "-f", "missing"], "no Modelfile at missing"),
         (["rm", "builtin"], ""),
+        (["bench", "nope"], "404 Not Found: "),
+        (["bench", "builtin", "--streams", "0"], "Invalid value for '--streams'"),
     ],
 )
 def test_errors_are_one_line_and_status_1(

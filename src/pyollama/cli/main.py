@@ -25,6 +25,7 @@ _COMMANDS = {
     "ps": ("ps", "List running models"),
     "cp": ("cp", "Copy a model"),
     "rm": ("rm", "Remove a model"),
+    "bench": ("bench", "Measure how fast a model is"),
 }
 _ALIASES = {"start": "serve", "ls": "list"}
 
