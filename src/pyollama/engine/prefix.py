@@ -13,11 +13,12 @@ def token_array(tokens: Iterable[int] = ()) -> array[int]:
     return array("i", tokens)
 
 
-def common_prefix(a: array[int], b: array[int], limit: int) -> int:
-    """Length of the common prefix of ``a`` and ``b``, at most ``limit``."""
-    size = min(len(a), len(b), limit)
+def common_prefix(a: array[int], b: array[int], limit: int, *, offset: int = 0) -> int:
+    """Length of the common prefix of ``a`` and ``b[offset:]``, at most ``limit``."""
+    size = min(len(a), len(b) - offset, limit)
     if size <= 0:
         return 0
-    differ = np.frombuffer(a, np.int32, size) != np.frombuffer(b, np.int32, size)
+    theirs = np.frombuffer(b, np.int32, size, offset * b.itemsize)
+    differ = np.frombuffer(a, np.int32, size) != theirs
     first = int(differ.argmax())
     return first if differ[first] else size
