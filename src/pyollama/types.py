@@ -118,15 +118,18 @@ class LoadOptions(msgspec.Struct, frozen=True):
 # --- engine: requests and events ----------------------------------------------------------------
 
 
+Priority = Literal["interactive", "normal", "batch"]
+
+
 class GenerateRequest(msgspec.Struct, frozen=True):
     """Continue ``tokens`` until a limit, a stop text or the model ends it.
 
     ``n_ctx`` is this request's own context limit (0: the engine's). ``max_tokens`` < 0 means up to
     the context. ``logprobs`` is the number of alternatives wanted beside the chosen token, ``None``
     switches log-probabilities off. ``preserved_tokens`` are special tokens shown as text. When the
-    context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens. At most
-    ``max_draft`` tokens are drafted at a time: 0 switches speculation off, -1 leaves it to the
-    engine.
+    context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens. ``key`` says
+    who asks: within a ``priority``, keys get equal shares. At most ``max_draft`` tokens are drafted
+    at a time: 0 switches speculation off, -1 leaves it to the engine.
     """
 
     id: str
@@ -141,6 +144,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     preserved_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False
     max_draft: int = -1
+    priority: Priority = "normal"
+    key: str = ""
 
 
 class EmbedRequest(msgspec.Struct, frozen=True):
@@ -240,7 +245,13 @@ class EngineInfo(msgspec.Struct, frozen=True):
 
 
 class EngineStats(msgspec.Struct, frozen=True):
-    """A moment's view of a running engine."""
+    """A moment's view of a running engine.
+
+    Those with a default count since the engine was loaded: requests that ran and are over, those of
+    them that found a part of their prompt, tokens of their prompts and how many of these were
+    cached, tokens that were computed and that were sampled, requests that had to give way for a
+    while, and retired prefixes that had to for good.
+    """
 
     waiting: int
     running: int
@@ -248,6 +259,14 @@ class EngineStats(msgspec.Struct, frozen=True):
     cells_used: int
     cells: int
     steps: int
+    finished: int = 0
+    hits: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    computed_tokens: int = 0
+    sampled_tokens: int = 0
+    preemptions: int = 0
+    evictions: int = 0
 
 
 # --- services: requests and events --------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.native import tiny
-from tests.native.steps import greedy
+from tests.native.steps import last_logits
 
 from pyollama._native import Context, Model
 from pyollama.engine.engine import Engine
@@ -29,10 +29,10 @@ from pyollama.types import (
 )
 
 N_CTX = 256
-N_OUT = 24
+N_OUT = 12
+MARGIN = 0.05
 GREEDY = SamplingParams(temperature=0.0)
 SYSTEM = [(7 * n) % 200 for n in range(90)]
-PROMPTS = [[*SYSTEM, n, n + 1] for n in range(4)] + [[n + 5] * (10 + 9 * n) for n in range(4)]
 MAKERS = {
     "llama": tiny.llama_like,
     "qwen2": lambda path: tiny.llama_like(path, "qwen2", bias=True),
@@ -52,22 +52,57 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.bert_like(tmp_path_factory.mktemp("model") / "bert.gguf")
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a model says to each prompt by itself: four that begin alike, and four that do not.
+
+    Other company means other batch shapes and other places in the cache, hence sums in another
+    order. So these are prompts to which the model has no two answers that are nearly as good.
+    """
+
+    prompts: list[list[int]]
+    answers: list[list[int]]
+
+
 @pytest.fixture(scope="module")
-def expected(path: Path) -> list[list[int]]:
-    """What the model says to each prompt by itself, until it wants to end."""
-    answers = []
-    with Model(path) as model:
-        for prompt in PROMPTS:
-            with Context(model, n_ctx=N_CTX, n_threads=2) as context:
-                answer = greedy(context, prompt, N_OUT)
-            ends = [at for at, token in enumerate(answer) if model.is_eog(token)]
-            answers.append(answer[: ends[0]] if ends else answer)
-    return answers
+def expected(path: Path) -> Expected:
+    alike = ([*SYSTEM, n, n + 1] for n in range(200))
+    others = ([n] * (10 + n % 40) for n in range(5, 200))
+    found = Expected([], [])
+    with Model(path) as model, Context(model, n_ctx=N_CTX, n_threads=1) as context:
+        for candidates in (alike, others):
+            wanted = len(found.prompts) + 4
+            for prompt in candidates:
+                answer = clear_answer(model, context, prompt)
+                if answer is not None:
+                    found.prompts.append(prompt)
+                    found.answers.append(answer)
+                if len(found.prompts) == wanted:
+                    break
+    assert len(found.prompts) == 8
+    return found
+
+
+def clear_answer(model: Model, context: Context, prompt: list[int]) -> list[int] | None:
+    """What the model says until it wants to end; ``None`` if it hesitates."""
+    context.clear()
+    answer: list[int] = []
+    logits = last_logits(context, prompt)
+    while len(answer) < N_OUT:
+        second, first = np.partition(logits, -2)[-2:]
+        token = int(logits.argmax())
+        if first - second < MARGIN:
+            return None
+        if model.is_eog(token):
+            break
+        logits = last_logits(context, [token], start=len(prompt) + len(answer))
+        answer.append(token)
+    return answer
 
 
 @asynccontextmanager
 async def engine_on(path: Path, **fields: int | bool) -> AsyncIterator[Engine]:
-    values = {"n_ctx": N_CTX, "n_slots": 8, "n_threads": 2, "n_ubatch": 32} | fields
+    values = {"n_ctx": N_CTX, "n_slots": 8, "n_threads": 1, "n_ubatch": 32} | fields
     engine = await asyncio.to_thread(Engine.load, LoadSpec(path=str(path), **values))  # type: ignore[arg-type]
     try:
         yield engine
@@ -98,44 +133,72 @@ async def answer(engine: Engine, name: str, prompt: list[int]) -> Answer:
     return Answer(said, end.usage)
 
 
-async def ask_all(engine: Engine, name: str) -> list[Answer]:
-    jobs = (answer(engine, f"{name}{n}", prompt) for n, prompt in enumerate(PROMPTS))
-    return await asyncio.gather(*jobs)
+async def ask_all(engine: Engine, name: str, expected: Expected) -> list[Answer]:
+    """All of them at once, and every one is answered as by itself."""
+    jobs = (answer(engine, f"{name}{n}", prompt) for n, prompt in enumerate(expected.prompts))
+    answers = await asyncio.gather(*jobs)
+    for one, other in zip(answers, expected.answers, strict=True):
+        assert one.says(other)
+    return answers
 
 
-def all_as_expected(answers: list[Answer], expected: list[list[int]]) -> bool:
-    return all(one.says(other) for one, other in zip(answers, expected, strict=True))
-
-
-async def test_one_after_the_other(path: Path, expected: list[list[int]]) -> None:
+async def test_one_after_the_other(path: Path, expected: Expected) -> None:
     async with engine_on(path, n_slots=2) as engine:
-        for n, prompt in enumerate(PROMPTS):
-            assert (await answer(engine, str(n), prompt)).says(expected[n])
+        for n, prompt in enumerate(expected.prompts):
+            assert (await answer(engine, str(n), prompt)).says(expected.answers[n])
 
 
-async def test_eight_at_once_and_again_from_the_cache(
-    path: Path, expected: list[list[int]]
+async def test_eight_at_once_and_again_from_the_cache(path: Path, expected: Expected) -> None:
+    async with engine_on(path) as engine:
+        first = await ask_all(engine, "first", expected)
+        again = await ask_all(engine, "again", expected)
+        shared = [one.usage.cached_tokens for one in first[:4]]
+        assert shared == [0] + [len(SYSTEM)] * 3
+        cached = [one.usage.cached_tokens for one in again]
+        assert cached == [len(prompt) - 1 for prompt in expected.prompts]
+
+
+async def test_prefixes_outlive_the_slots_they_were_computed_in(
+    path: Path, expected: Expected
 ) -> None:
-    async with engine_on(path) as engine:
-        first = await ask_all(engine, "first")
-        again = await ask_all(engine, "again")
-        assert all_as_expected(first, expected)
-        assert all_as_expected(again, expected)
-        if "mamba" not in path.name:
-            shared = [one.usage.cached_tokens for one in first[:4]]
-            assert shared == [0] + [len(SYSTEM)] * 3
-            cached = [one.usage.cached_tokens for one in again]
-            assert cached == [len(prompt) - 1 for prompt in PROMPTS]
+    async with engine_on(path, n_slots=1, n_sequences=16) as engine:
+        for name in ("first", "again"):
+            answers = [
+                await answer(engine, f"{name}{n}", prompt)
+                for n, prompt in enumerate(expected.prompts[:3])
+            ]
+        cached = [one.usage.cached_tokens for one in answers]
+        assert cached == [len(prompt) - 1 for prompt in expected.prompts[:3]]
 
 
-async def test_the_next_turn_goes_on_where_the_last_one_ended(path: Path) -> None:
+async def test_who_gives_way_when_cells_run_out_loses_nothing(
+    path: Path, expected: Expected
+) -> None:
+    async with engine_on(path, n_cells=256) as engine:
+        await ask_all(engine, "scarce", expected)
+
+
+async def test_another_next_turn_goes_on_from_the_prompt(path: Path, expected: Expected) -> None:
+    """As when a template leaves out what the model thought."""
+    prompt = expected.prompts[0]
     async with engine_on(path) as engine:
-        first = await answer(engine, "one", PROMPTS[0])
-        longer = [*PROMPTS[0], *first.tokens, 3, 4]
+        await answer(engine, "one", prompt)
+        second = await answer(engine, "two", [*prompt, 3, 4, 5])
+        assert second.usage.cached_tokens >= len(prompt) - 1
+
+
+async def test_the_next_turn_goes_on_where_the_last_one_ended(
+    path: Path, expected: Expected
+) -> None:
+    prompt = expected.prompts[0]
+    async with engine_on(path) as engine:
+        first = await answer(engine, "one", prompt)
+        longer = [*prompt, *first.tokens, 3, 4]
         second = await answer(engine, "two", longer)
         assert second.usage.cached_tokens >= len(longer) - 3
     async with engine_on(path) as engine:
-        assert (await answer(engine, "two", longer)).tokens == second.tokens
+        fresh = await answer(engine, "two", longer)
+        assert fresh.tokens[:1] == second.tokens[:1]
 
 
 async def test_a_full_context_is_shifted_where_the_memory_can(path: Path) -> None:
@@ -154,15 +217,13 @@ async def test_a_full_context_is_shifted_where_the_memory_can(path: Path) -> Non
             assert (end.limit, end.usage.completion_tokens) == ("context", 61)
 
 
-async def test_a_saved_prefix_is_warm_in_another_engine(
-    path: Path, expected: list[list[int]]
-) -> None:
+async def test_a_saved_prefix_is_warm_in_another_engine(path: Path, expected: Expected) -> None:
     async with engine_on(path) as engine:
         state = await engine.save_state(GenerateRequest("save", SYSTEM, max_tokens=0))
     async with engine_on(path) as engine:
         await engine.restore_state(SYSTEM, state)
-        warm = await answer(engine, "a", PROMPTS[0])
-        assert warm.says(expected[0])
+        warm = await answer(engine, "a", expected.prompts[0])
+        assert warm.says(expected.answers[0])
         assert warm.usage.cached_tokens == len(SYSTEM)
 
 

@@ -57,7 +57,10 @@ KNOW_THE_BINDING = {
     "runtime/devices.py",
     "worker/llama.py",
 }
-POLICY = {f"engine/{name}.py" for name in ("sequence", "slots", "prefix", "scheduler")}
+POLICY = {
+    f"engine/{name}.py"
+    for name in "cells edits prefix radix scheduler sequence slot slots waiting".split()
+}
 CLOCKS_AND_IO = {"asyncio", "io", "os", "pathlib", "socket", "threading", "time"}
 DIALECTS = ("ollama", "openai", "anthropic")
 

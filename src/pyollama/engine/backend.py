@@ -18,16 +18,20 @@ Int32s = NDArray[np.int32]
 class Limits:
     """``rows`` is the largest batch of one step; it is larger than the number of slots.
 
+    ``sequences`` are numbered from 0 and share ``cells``; what one copied costs no cells.
     ``mix``: a batch with rows of both streams and prompts is cheaper than two batches.
     ``can_trim``: the tail of a KV sequence can be dropped, and a part of one copied.
+    ``part``: how many positions of a sequence can be saved by themselves (0: only all of them).
     ``pack_rows`` and ``pack_sequences`` bound one batch of texts to embed; a single text may have
     up to ``info.n_ctx`` tokens nevertheless.
     """
 
     rows: int
     cells: int
+    sequences: int
     mix: bool
     can_trim: bool
+    part: int
     pack_rows: int
     pack_sequences: int
 
@@ -61,6 +65,11 @@ class Backend(Protocol[S]):
     def info(self) -> EngineInfo: ...
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def layout(self) -> dict[str, str | int | bool]:
+        """What a saved state depends on besides the files of model and adapters."""
+        ...
 
     def decode(self, batch: Batch) -> None:
         """Compute the batch and keep its logits until the next call.
@@ -98,12 +107,23 @@ class Backend(Protocol[S]):
         ...
 
     def save(self, sequence: int) -> bytes: ...
-    def restore(self, sequence: int, state: bytes) -> None:
+    def restore(self, sequence: int, state: bytes | memoryview) -> None:
         """Replace the whole sequence; on failure it is left empty."""
         ...
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """One row per input, as pooled by the model. Their tokens fit one batch."""
+    def save_part(self, sequence: int, start: int, stop: int) -> bytes:
+        """The positions from ``start`` up to ``stop``, at most ``limits.part`` of them."""
+        ...
+
+    def restore_part(self, sequence: int, state: bytes | memoryview, start: int, stop: int) -> None:
+        """Append the positions from ``start`` up to ``stop`` out of a saved part.
+
+        For a moment there has to be room for all of the part. On failure nothing is changed.
+        """
+        ...
+
+    def embed(self, inputs: Sequence[Int32s]) -> NDArray[np.float32]:
+        """One row per input, as pooled by the model; all of them in one batch, or one by itself."""
         ...
 
     def abort(self) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
 
 from pyollama.engine.backend import Backend, Batch, S
+from pyollama.engine.editor import Editor
+from pyollama.engine.explain import explain
 from pyollama.engine.job import Job
 from pyollama.engine.pace import Pace
 from pyollama.engine.prefix import token_array
-from pyollama.engine.scheduler import Chunk, Edit, Scheduler, Shift
+from pyollama.engine.scheduler import Chunk, Scheduler
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slots import Slots
+from pyollama.engine.tier import Tier
 from pyollama.errors import (
     Aborted,
     Busy,
@@ -25,7 +30,29 @@ from pyollama.errors import (
     PyollamaError,
     UnsupportedCapability,
 )
-from pyollama.types import ContextShifted, EngineEvent, Failed
+from pyollama.types import EngineEvent, Failed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What has been done so far; see :class:`~pyollama.types.EngineStats`."""
+
+    finished: int = 0
+    hits: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    computed_tokens: int = 0
+    sampled_tokens: int = 0
+
+    def end(self, sequence: Sequence) -> None:
+        """A request is over."""
+        if sequence.started:
+            self.finished += 1
+            self.hits += sequence.cached > 0
+            self.prompt_tokens += sequence.n_prompt
+            self.cached_tokens += sequence.cached
 
 
 class Generator(Generic[S]):
@@ -34,15 +61,27 @@ class Generator(Generic[S]):
     Between two steps the slots say exactly what the KV cache holds.
     """
 
-    def __init__(self, backend: Backend[S], emit: Callable[[EngineEvent], None]) -> None:
+    def __init__(
+        self,
+        backend: Backend[S],
+        emit: Callable[[EngineEvent], None],
+        tier: Tier | None = None,
+    ) -> None:
         info, limits = backend.info, backend.limits
         self._backend = backend
         self._emit = emit
-        self._slots = Slots(info.n_slots, can_trim=limits.can_trim)
-        self._scheduler = Scheduler(self._slots, can_shift=info.can_shift, mix=limits.mix)
+        self._tier = tier
+        self._slots = Slots(
+            limits.sequences, cells=limits.cells, running=info.n_slots, can_trim=limits.can_trim
+        )
+        self._scheduler = Scheduler(
+            self._slots, can_shift=info.can_shift, mix=limits.mix, tier=tier
+        )
+        self._editor = Editor(backend, self._slots, emit, tier)
         self._pace = Pace()
         self._jobs: dict[str, Job[S]] = {}
         self._rows = RowBuffer(limits.rows)
+        self.totals = Totals()
         self.sole: str | None = None
         """The one request that is being computed right now, if there is just one."""
 
@@ -60,7 +99,15 @@ class Generator(Generic[S]):
 
     @property
     def cells_used(self) -> int:
-        return self._slots.cells_used
+        return self._slots.cells.used
+
+    @property
+    def preemptions(self) -> int:
+        return self._scheduler.preemptions
+
+    @property
+    def evictions(self) -> int:
+        return self._slots.evictions
 
     def add(self, job: Job[S]) -> None:
         self._jobs[job.request.id] = job
@@ -79,12 +126,16 @@ class Generator(Generic[S]):
     def restore(self, tokens: list[int], state: bytes) -> None:
         """Put a KV state back as a retired prefix."""
         slot = self._slots.adopt(token_array(tokens))
+        self._editor.run()
         if slot is None:
-            raise Busy("all slots are busy", hint="try again when a request has ended")
+            raise Busy(
+                f"there is no room for {len(tokens)} tokens beside what is running",
+                hint="try again when a request has ended",
+            )
         try:
             self._backend.restore(slot.index, state)
         except PyollamaError:
-            self._slots.empty(slot)
+            self._slots.forget(slot)
             raise
 
     def fail_all(self, error: PyollamaError) -> None:
@@ -93,19 +144,30 @@ class Generator(Generic[S]):
 
     def reset(self) -> None:
         """After an unexpected failure: nothing in the KV cache is to be trusted any more."""
+        self._slots.take_edits()
         for slot in self._slots:
-            self._slots.empty(slot)
+            self._slots.forget(slot)
             self._backend.trim(slot.index, 0)
+
+    def close(self) -> None:
+        """Hand the retired prefixes over to the tier; nothing runs any more."""
+        if self._tier is not None:
+            self._tier.hurry()
+            for slot in self._slots.retired:
+                self._tier.keep(slot.index, slot.tokens)
+            self._tier.close()
 
     def step(self) -> None:
         rows = self._backend.limits.rows
         share = self._pace.share(rows, self._scheduler.demand)
         plan = self._scheduler.plan(rows, share)
-        self._edit(plan.edits)
+        done = self._editor.carry_out(plan.edits)
         self._start(plan.admitted)
+        for sequence in plan.stuck:
+            self._discard(sequence, self._too_large(sequence))
         chunks = [chunk for chunk in plan.chunks if chunk.sequence.slot is not None]
-        if not chunks:
-            return
+        if not chunks or not done:
+            return  # what could not be restored is in the next plan
         started = time.perf_counter()
         if self._decode(chunks):
             self._sample(chunks)
@@ -113,23 +175,16 @@ class Generator(Generic[S]):
 
     # --- the parts of a step ----------------------------------------------------------------------
 
-    def _edit(self, edits: list[Edit]) -> None:
-        for edit in edits:
-            index = edit.slot.index
-            if isinstance(edit, Shift):
-                self._backend.shift(index, edit.keep, edit.discard, edit.length)
-                self._emit(ContextShifted(edit.sequence.id, edit.keep, edit.discard))
-            elif edit.source is not None:
-                self._backend.trim(index, 0)
-                self._backend.copy(edit.source.index, index, edit.reused)
-            elif edit.held > edit.reused:
-                self._backend.trim(index, edit.reused)
-
     def _start(self, admitted: list[Sequence]) -> None:
         now = time.perf_counter_ns()
         for sequence in admitted:
             job = self._jobs[sequence.id]
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s", explain(sequence, self._slots, self._piece))
+            if job.started:
+                continue  # it had to give way for a while
             job.start(now)
+            sequence.cached = min(sequence.cached, sequence.computed)
             if not sequence.samples:
                 continue
             try:
@@ -159,6 +214,7 @@ class Generator(Generic[S]):
         else:
             for chunk in chunks:
                 self._scheduler.computed(chunk)
+                self.totals.computed_tokens += chunk.count
             return True
         finally:
             self.sole = None
@@ -167,18 +223,23 @@ class Generator(Generic[S]):
     def _sample(self, chunks: list[Chunk]) -> None:
         sampled: list[Job[S]] = []
         samplers: list[S] = []
+        rows: list[int] = []
+        end = 0  # of the output rows of the chunk
         for chunk in chunks:
             job = self._jobs[chunk.sequence.id]
-            if chunk.samples and job.sampler is not None:
+            end += chunk.outputs
+            if chunk.outputs and job.sampler is not None:
                 sampled.append(job)
                 samplers.append(job.sampler)
+                rows.append(end - 1)
             elif not chunk.sequence.samples and not chunk.sequence.pending:
                 self._finish_prompt(job)
         if not sampled:
             return
-        tokens = self._backend.sample(range(len(sampled)), samplers)
+        tokens = self._backend.sample(rows, samplers)
+        self.totals.sampled_tokens += len(tokens)
         now = time.perf_counter_ns()
-        for row, (job, token) in enumerate(zip(sampled, tokens, strict=True)):
+        for row, job, token in zip(rows, sampled, tokens, strict=True):
             events = job.take(self._backend, row, token, now)
             if not job.over:
                 events += self._limits(job, now)
@@ -230,13 +291,21 @@ class Generator(Generic[S]):
                 prompt_tokens=sequence.n_prompt,
                 context_length=sequence.n_ctx,
             )
+        if len(sequence.tokens) > self._slots.cells.capacity:
+            return self._too_large(sequence)
         return None
 
+    def _too_large(self, sequence: Sequence) -> OutOfCells:
+        cells = self._slots.cells.capacity
+        return OutOfCells(
+            f"{len(sequence.tokens)} tokens need more than the {cells} cells of the KV cache",
+            hint="shorten the prompt, ask for fewer tokens, or load the model with more cells",
+        )
+
     def _make_room(self, error: OutOfCells) -> None:
-        """Give up the oldest retired prefix, or else the request that was admitted last."""
-        slot = self._slots.evict()
-        if slot is not None:
-            self._backend.trim(slot.index, 0)
+        """The cache has fewer cells left than our books say."""
+        if self._slots.evict() is not None or self._scheduler.preempt():
+            self._editor.run()
         else:
             self._discard(self._scheduler.running[-1], error)
 
@@ -246,14 +315,17 @@ class Generator(Generic[S]):
         if slot is None:
             return
         if not self._slots.can_trim:
-            self._slots.empty(slot)
+            self._slots.forget(slot)
         self._backend.trim(slot.index, len(slot.tokens))
+        if not slot.tokens:
+            self._slots.share(slot, sequence.tokens, sequence.reusable)
+            self._editor.run()
 
     def _discard(self, sequence: Sequence, error: PyollamaError) -> None:
         """Fail a running request whose KV cannot be trusted or has to go."""
         slot = sequence.slot
         if slot is not None:
-            self._slots.empty(slot)
+            self._slots.forget(slot)
             self._backend.trim(slot.index, 0)
         self._fail(self._jobs[sequence.id], error)
 
@@ -266,8 +338,13 @@ class Generator(Generic[S]):
 
     def _end(self, job: Job[S]) -> None:
         del self._jobs[job.request.id]
+        self.totals.end(job.sequence)
         self._scheduler.finish(job.sequence)
+        self._editor.run()
         job.close()
+
+    def _piece(self, token: int) -> bytes:
+        return self._backend.piece(token, special=True)
 
 
 class RowBuffer:
@@ -292,7 +369,7 @@ class RowBuffer:
             self._positions[at:end] = self._counting[: chunk.count] + chunk.start
             self._sequences[at:end] = slot.index
             self._outputs[at:end] = False
-            self._outputs[end - 1] = chunk.samples
+            self._outputs[end - chunk.outputs : end] = True
         return Batch(
             self._tokens[:end], self._positions[:end], self._sequences[:end], self._outputs[:end]
         )

@@ -41,6 +41,10 @@ class Job(Generic[S]):
     def request(self) -> GenerateRequest:
         return self.sequence.request
 
+    @property
+    def started(self) -> bool:
+        return self._started > 0
+
     def start(self, now: int) -> None:
         self._started = now
 

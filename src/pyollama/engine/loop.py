@@ -19,6 +19,7 @@ from pyollama.engine.backend import Backend, S
 from pyollama.engine.embedder import Embedder
 from pyollama.engine.generator import Generator
 from pyollama.engine.job import Job
+from pyollama.engine.tier import Tier
 from pyollama.errors import EngineClosed, EngineError, PyollamaError
 from pyollama.types import EmbedRequest, EngineEvent, EngineStats, GenerateRequest
 
@@ -68,14 +69,14 @@ Message = Generate | Embed | Abort | Restore | Close
 class EngineLoop(Generic[S]):
     """``run`` is the body of the thread; the rest may be read and called from any thread."""
 
-    def __init__(self, backend: Backend[S], sink: Sink) -> None:
+    def __init__(self, backend: Backend[S], sink: Sink, tier: Tier | None = None) -> None:
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._closing = False
         self._closing_lock = threading.Lock()
         self._backend = backend
         self._sink = sink
         self._events: list[EngineEvent] = []
-        self._generator = Generator(backend, self._events.append)
+        self._generator = Generator(backend, self._events.append, tier)
         self._embedder = Embedder(backend, self._events.append)
         self._steps = 0
         self._open = True
@@ -166,7 +167,7 @@ class EngineLoop(Generic[S]):
             self._sink(events)
 
     def _snapshot(self) -> EngineStats:
-        info = self._backend.info
+        info, totals = self._backend.info, self._generator.totals
         return EngineStats(
             waiting=self._generator.waiting,
             running=self._generator.running + self._embedder.running,
@@ -174,6 +175,14 @@ class EngineLoop(Generic[S]):
             cells_used=self._generator.cells_used,
             cells=self._backend.limits.cells,
             steps=self._steps,
+            preemptions=self._generator.preemptions,
+            evictions=self._generator.evictions,
+            finished=totals.finished,
+            hits=totals.hits,
+            prompt_tokens=totals.prompt_tokens,
+            cached_tokens=totals.cached_tokens,
+            computed_tokens=totals.computed_tokens,
+            sampled_tokens=totals.sampled_tokens,
         )
 
     def _end(self) -> None:
@@ -186,5 +195,6 @@ class EngineLoop(Generic[S]):
             self._embedder.fail_all(closed)
             self._generator.fail_all(closed)
             self._publish()
+            self._generator.close()
         finally:
             self._backend.close()

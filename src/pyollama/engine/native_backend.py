@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from pyollama import _native
 from pyollama.engine.backend import Batch, Int32s, Limits
 from pyollama.engine.cpus import compute_threads
+from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import Aborted, NativeError, UnsupportedCapability
+from pyollama.errors import Aborted, NativeError, OutOfCells, UnsupportedCapability
 from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
 
 LoadProgress = _native.LoadProgress
 
 PACKED_TEXTS = 64
 """How many texts are embedded in one batch at most."""
+
+PACKED_ROWS = 256
+"""Tokens of such a batch where a CPU computes: see ``bench/embedding.py``."""
 
 
 class NativeBackend:
@@ -44,14 +48,21 @@ class NativeBackend:
         except BaseException:
             self.model.close()
             raise
+        only_encodes = self.model.has_encoder and not self.model.has_decoder
+        self._compute = self._context.encode if only_encodes else self._context.decode
+        self._pooler = Pooler(self._context, self.decode)
         self._eog = frozenset(self.model.eog_tokens)
         self.info = self._info(spec)
+        self.layout = self._layout(spec)
+        can_trim = self._context.supports_partial_removal and self._context.swa_full
         self.limits = Limits(
             rows=min(self._context.n_batch, self._context.n_ubatch),
-            cells=self._context.n_ctx,
+            cells=self._cells(spec),
+            sequences=self._context.n_seq_max - (1 if can_trim else 0),
             mix=self.info.size_vram > 0,
-            can_trim=self._context.supports_partial_removal and self._context.swa_full,
-            pack_rows=min(spec.n_ubatch, self._context.n_ubatch),
+            can_trim=can_trim,
+            part=(self.model.n_swa or self._context.n_ctx) if can_trim else 0,
+            pack_rows=min(spec.n_ubatch, self._context.n_ubatch, self._pack_rows),
             pack_sequences=self._context.n_seq_max,
         )
 
@@ -61,6 +72,12 @@ class NativeBackend:
                 raise UnsupportedCapability("this model does not say how to pool embeddings")
         elif not self._context.has_memory or (self.model.has_encoder and self.model.has_decoder):
             raise UnsupportedCapability("this model cannot continue a text")
+
+    def _cells(self, spec: LoadSpec) -> int:
+        """A recurrent state takes no cells, however long its sequence is."""
+        if self.model.is_recurrent:
+            return spec.n_ctx * self._context.n_seq_max
+        return self._context.n_ctx
 
     def _info(self, spec: LoadSpec) -> EngineInfo:
         sizes = {name: sum(use.values()) for name, use in self._context.memory_breakdown().items()}
@@ -76,9 +93,26 @@ class NativeBackend:
             embeddings=spec.embeddings,
         )
 
+    def _layout(self, spec: LoadSpec) -> dict[str, str | int | bool]:
+        architecture = self.model.metadata.get("general.architecture", "")
+        short = self.model.metadata.get(f"{architecture}.rope.scaling.original_context_length")
+        return {
+            "llama.cpp": _native.llama_version(),
+            "type_k": spec.type_k,
+            "type_v": spec.type_v,
+            "flash_attn": str(spec.flash_attn),
+            "swa_full": self._context.swa_full,
+            # Some models have other rotary factors in a context longer than this.
+            "long_rope": short is not None and self._context.n_ctx_seq > int(short),
+        }
+
+    @property
+    def _pack_rows(self) -> int:
+        return self._context.n_ubatch if self.info.size_vram else PACKED_ROWS
+
     def decode(self, batch: Batch) -> None:
         try:
-            self._context.decode(batch.tokens, batch.positions, batch.sequences, batch.outputs)
+            self._compute(batch.tokens, batch.positions, batch.sequences, batch.outputs)
         except Aborted:
             self._context.clear_abort()
             raise
@@ -122,28 +156,44 @@ class NativeBackend:
     def shift(self, sequence: int, keep: int, discard: int, length: int) -> None:
         if not self._context.seq_rm(sequence, keep, keep + discard):
             raise NativeError(f"sequence {sequence} could not be shifted")
-        self._context.seq_add(sequence, keep + discard, length, -discard)
+        try:
+            self._context.seq_add(sequence, keep + discard, length, -discard)
+        except OutOfCells:
+            # It shares cells, and the binding only moves it if there would be room for all
+            # sequences without any sharing. The engine has made room for this one.
+            state = self._context.state_seq(sequence)
+            self.trim(sequence, 0)
+            self._context.set_state_seq(sequence, state)
+            self._context.seq_add(sequence, keep + discard, length, -discard)
 
     def save(self, sequence: int) -> bytes:
         return self._context.state_seq(sequence)
 
-    def restore(self, sequence: int, state: bytes) -> None:
+    def restore(self, sequence: int, state: bytes | memoryview) -> None:
         self._context.set_state_seq(sequence, state)
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        if self._context.has_memory:
-            self._context.clear(data=False)
-        lengths = [len(tokens) for tokens in inputs]
-        self.decode(
-            Batch(
-                tokens=np.concatenate([np.asarray(tokens, np.int32) for tokens in inputs]),
-                positions=np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
-                sequences=np.repeat(np.arange(len(inputs), dtype=np.int32), lengths),
-                outputs=np.ones(sum(lengths), np.bool_),
-            )
-        )
-        rows = [self._context.sequence_embedding(index) for index in range(len(inputs))]
-        return np.stack(rows)
+    def save_part(self, sequence: int, start: int, stop: int) -> bytes:
+        context, desk = self._context, self.limits.sequences
+        context.seq_cp(sequence, desk, start, stop)
+        try:
+            if (context.seq_pos_min(desk), context.seq_pos_max(desk)) != (start, stop - 1):
+                raise NativeError(f"sequence {sequence} lacks some of {start} to {stop}")
+            return context.state_seq(desk)
+        finally:
+            context.seq_rm(desk)
+
+    def restore_part(self, sequence: int, state: bytes | memoryview, start: int, stop: int) -> None:
+        context, desk = self._context, self.limits.sequences
+        try:
+            context.set_state_seq(desk, state)
+            if context.seq_pos_min(desk) > start or context.seq_pos_max(desk) < stop - 1:
+                raise NativeError(f"the state lacks some of {start} to {stop}")
+            context.seq_cp(desk, sequence, start, stop)
+        finally:
+            context.seq_rm(desk)
+
+    def embed(self, inputs: Sequence[Int32s]) -> NDArray[np.float32]:
+        return self._pooler.embed(inputs)
 
     def abort(self) -> None:
         self._context.abort()
@@ -156,25 +206,56 @@ class NativeBackend:
 
 
 def _context(model: _native.Model, spec: LoadSpec) -> _native.Context:
-    """Texts to embed must fit one micro-batch; prompts are cut into as many as they need."""
+    if spec.embeddings:
+        return _pooling_context(model, spec)
     threads = spec.n_threads or compute_threads(model.size)
     rows = max(min(spec.n_ubatch, spec.n_batch), 2 * spec.n_slots)
-    texts = min(PACKED_TEXTS, _native.max_sequences())
-    if spec.embeddings:
-        rows = max(rows, spec.n_ctx, texts)
+    has_state = model.is_recurrent or model.is_hybrid
+    # Where parts of sequences can be saved, that is done by way of one that only we know of.
+    sequences = spec.sequences(has_state=has_state) + (0 if has_state else 1)
     return _native.Context(
         model,
-        n_ctx=spec.n_ctx if spec.embeddings else spec.n_ctx * spec.n_slots,
-        n_batch=rows if spec.embeddings else max(spec.n_batch, rows),
+        n_ctx=spec.cells,
+        n_batch=max(spec.n_batch, rows),
         n_ubatch=rows,
-        n_seq_max=texts if spec.embeddings else spec.n_slots,
+        n_seq_max=min(sequences, _native.max_sequences()),
         n_threads=threads,
         n_threads_batch=spec.n_threads_batch or threads,
-        embeddings=spec.embeddings,
         flash_attn=spec.flash_attn,
         type_k=spec.type_k,
         type_v=spec.type_v,
     )
+
+
+def _pooling_context(model: _native.Model, spec: LoadSpec) -> _native.Context:
+    """For texts to embed. Where a token looks at those behind it, the longest fits a micro-batch.
+
+    Large micro-batches do not slow small ones, and main memory is only taken by those computed.
+    """
+    threads = spec.n_threads or compute_threads(model.size)
+    texts = min(PACKED_TEXTS, _native.max_sequences())
+
+    def of(rows: int) -> _native.Context:
+        rows = -(-rows // texts) * texts  # llama.cpp takes them to be spread evenly over the texts
+        return _native.Context(
+            model,
+            n_ctx=max(spec.n_ctx, rows),
+            n_batch=rows,
+            n_ubatch=rows,
+            n_seq_max=texts,
+            n_threads=threads,
+            n_threads_batch=spec.n_threads_batch or threads,
+            embeddings=True,
+            flash_attn=spec.flash_attn,
+            type_k=spec.type_k,
+            type_v=spec.type_v,
+        )
+
+    context = of(max(min(spec.n_ubatch, spec.n_batch), texts))
+    if context.n_ubatch < spec.n_ctx and sees_whole_inputs(context):
+        context.close()
+        context = of(spec.n_ctx)
+    return context
 
 
 def _sampler(

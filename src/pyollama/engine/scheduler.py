@@ -1,62 +1,67 @@
 """What the next step computes: continuous batching as pure policy.
 
-Every step runs one batch of rows: one row for each sequence that streams, and prompts in chunks, in
-the order of arrival, within an explicit budget. Where mixed batches are slow, steps for streams and
-steps for prompts take turns. A request is admitted as soon as a slot is idle, first come first
-served.
+Every step runs one batch of rows: one row for each sequence that streams, and prompts in chunks, by
+priority and then in the order of admission, within an explicit budget. Where mixed batches are
+slow, steps for streams and steps for prompts take turns. A request is admitted as soon as a slot is
+idle and there are cells for its prompt; who is next, :class:`Waiting` says. When cells run out
+although all retired prefixes are gone, the youngest request of the lowest priority gives way: its
+state is kept outside, and it goes on when there is room again.
 
 Sequences share prefixes, also while they run. A request whose prompt begins like one that is being
 computed right now waits for that one (its leader) and then copies, so that a prefix is computed
 once, however many ask for it at the same time. A leader was always admitted earlier, so waits
 cannot form a circle; when it ends early, those that wait look for another one or start themselves.
+
+Memory that cannot be cut back is copied at checkpoints: where a follower waits for it, where a
+prompt leaves what others had, and one token before the end of every prompt.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from dataclasses import dataclass
 
+from pyollama.engine.edits import Edit, Placement
 from pyollama.engine.pace import Demand, Share
 from pyollama.engine.prefix import common_prefix
 from pyollama.engine.sequence import Sequence
-from pyollama.engine.slots import Placement, Slot, Slots
+from pyollama.engine.slot import Slot
+from pyollama.engine.slots import Slots
+from pyollama.engine.tier import Tier
+from pyollama.engine.waiting import RANKS, Waiting
 
 MIN_SHARED = 32
-"""Tokens that must be saved before a request waits for another one to compute them."""
+"""Tokens that must be saved before a request waits for another one to compute them, or a state is
+kept and restored rather than computed again."""
+
+RESERVE = 32
+"""Cells that are left for the answer of each running request when another one is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """``count`` tokens of a sequence from position ``start`` on; ``samples``: one follows."""
+    """``count`` tokens of a sequence from position ``start`` on.
+
+    The logits of the last ``outputs`` of them are wanted.
+    """
 
     sequence: Sequence
     start: int
     count: int
-    samples: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """The context was full: of ``length`` tokens, ``discard`` behind ``keep`` are dropped."""
-
-    sequence: Sequence
-    slot: Slot
-    keep: int
-    discard: int
-    length: int
-
-
-Edit = Placement | Shift
+    outputs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: first the edits of KV sequences, in order, then the batch."""
+    """One step: first the edits of KV sequences, in order, then the batch.
+
+    ``stuck`` are running requests for which there are not enough cells, even alone.
+    """
 
     admitted: list[Sequence]
     edits: list[Edit]
     chunks: list[Chunk]
+    stuck: list[Sequence]
 
 
 class Scheduler:
@@ -65,13 +70,19 @@ class Scheduler:
     ``mix`` lets rows of streams and of prompts share a batch.
     """
 
-    def __init__(self, slots: Slots, *, can_shift: bool, mix: bool) -> None:
+    def __init__(
+        self, slots: Slots, *, can_shift: bool, mix: bool, tier: Tier | None = None
+    ) -> None:
         self._slots = slots
         self._mix = mix
         self._prompts_turn = False
         self._can_shift = can_shift
-        self._waiting: deque[Sequence] = deque()
+        self._tier = tier
+        self._waiting = Waiting()
         self._running: list[Sequence] = []  # in the order of admission
+        self._unsettled: set[Sequence] = set()  # edits of this plan are still to be made to these
+        self._stuck: list[Sequence] = []
+        self.preemptions = 0
 
     @property
     def waiting(self) -> int:
@@ -89,27 +100,33 @@ class Scheduler:
     def demand(self) -> Demand:
         """What the next step is going to be asked for."""
         active = [*self._running, *itertools.islice(self._waiting, self._slots.idle)]
-        prompts = [sequence for sequence in active if not sequence.generated]
-        fresh = sum(sequence.generated == 1 for sequence in active)
+        prompts = [sequence for sequence in active if not sequence.decoding]
+        fresh = sum(sequence.decoding and sequence.generated == 1 for sequence in active)
         tokens = sum(sequence.pending for sequence in prompts if sequence.leader is None)
         return Demand(len(active) - len(prompts) - fresh, fresh, len(prompts), tokens)
 
     def add(self, sequence: Sequence) -> None:
-        self._waiting.append(sequence)
+        self._waiting.add(sequence)
 
     def plan(self, rows: int, share: Share) -> Plan:
         """The next step, of at most ``rows`` rows; ``share`` is what prompts get of it.
 
-        ``rows`` has to be larger than the number of slots, or prompts might never get a row.
+        ``rows`` has to be larger than the number of requests that may run, or prompts might never
+        get a row.
         """
-        edits: list[Edit] = self._shift_full()
-        admitted = self._admit(edits)
-        self._follow(edits)
-        return Plan(admitted, edits, self._chunks(rows, share))
+        self._unsettled.clear()
+        self._shift_full()
+        admitted = self._admit()
+        self._checkpoint()
+        self._follow()
+        chunks = self._chunks(rows, share)
+        stuck, self._stuck = self._stuck, []
+        return Plan(admitted, self._slots.take_edits(), chunks, stuck)
 
     def computed(self, chunk: Chunk) -> None:
         """The tokens of ``chunk`` are in the KV cache now."""
         sequence = chunk.sequence
+        self._waiting.served(sequence, chunk.count)
         if sequence.slot is not None:
             tokens = sequence.tokens[chunk.start : chunk.start + chunk.count]
             self._slots.extend(sequence.slot, tokens)
@@ -120,42 +137,122 @@ class Scheduler:
 
     def finish(self, sequence: Sequence) -> None:
         """``sequence`` is over, whatever the reason; a running one leaves its prefix behind."""
+        self._waiting.leave(sequence)
         if sequence.slot is None:
-            self._waiting.remove(sequence)
+            self._waiting.drop(sequence)
             return
         self._running.remove(sequence)
         self._slots.retire(sequence.slot)
         sequence.slot = None
 
-    def _shift_full(self) -> list[Edit]:
-        edits: list[Edit] = []
-        for sequence in self._running:
+    def preempt(self, sparing: Sequence | None = None) -> bool:
+        """Let the youngest request of the lowest priority give way; false if there is none but one.
+
+        It goes on later as if nothing had been: from its state, or from its tokens alone.
+        """
+        others = [sequence for sequence in self._running if sequence is not sparing]
+        if not others or len(self._running) < 2:
+            return False
+        settled = [sequence for sequence in others if sequence not in self._unsettled]
+        self._park(max(enumerate(settled or others), key=lambda pair: (_rank(pair[1]), pair[0]))[1])
+        return True
+
+    # --- who runs ---------------------------------------------------------------------------------
+
+    def _admit(self) -> list[Sequence]:
+        admitted: list[Sequence] = []
+        while self._slots.idle:
+            sequence = self._waiting.first()
+            if sequence is None or (self._running and not self._has_room(sequence)):
+                break
+            self._waiting.take(sequence)
+            self._begin(sequence)
+            admitted.append(sequence)
+        return admitted
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        """Whether the cells are enough for ``sequence`` beside what is running and promised."""
+        source, length = None, 0
+        if not self._goes_on(sequence):
+            source, length = self._slots.match(sequence.tokens, sequence.reusable)
+        needed = self._slots.owned_by_busy(source, length)
+        needed += len(sequence.tokens) - max(length, self._leader(sequence, self._running)[1])
+        needed += min(sequence.wanted, RESERVE)
+        for other in self._running:
+            begun = other.computed if other.leader is None else max(other.awaits, other.computed)
+            needed += len(other.tokens) - begun + min(other.wanted, RESERVE)
+        return needed <= self._slots.cells.capacity
+
+    def _goes_on(self, sequence: Sequence) -> bool:
+        """Whether ``sequence`` had to give way and its own state is what to begin with."""
+        parked = sequence.parked
+        if parked is None or not parked.state:
+            return False
+        if parked.sound < len(parked.tokens):
+            return True  # behind a context shift nothing else is the same
+        _, length = self._slots.match(sequence.tokens, sequence.reusable)
+        return len(parked.tokens) >= length + MIN_SHARED
+
+    def _begin(self, sequence: Sequence) -> None:
+        slot = None
+        if sequence.parked is not None and self._goes_on(sequence):
+            slot = self._slots.resume(sequence.parked)
+            sequence.origin = "its own state"
+        sequence.parked = None
+        sequence.slot = slot or self._place(sequence)
+        if not sequence.started:
+            sequence.started = True
+            sequence.cached = sequence.computed
+        self._mark(sequence)
+        self._choose_leader(sequence, self._running)
+        self._running.append(sequence)
+        self._unsettled.add(sequence)
+
+    def _place(self, sequence: Sequence) -> Slot:
+        """A slot with the longest prefix that the cells or a tier hold."""
+        placement = self._slots.place(sequence.tokens, sequence.reusable)
+        assert placement is not None  # a slot is idle
+        slot = placement.slot
+        sequence.origin = _origin(placement)
+        if self._tier is not None:
+            length = self._tier.match(sequence.tokens, sequence.reusable)
+            if length >= placement.reused + MIN_SHARED:
+                if not self._slots.can_trim:
+                    self._slots.rewind(slot, 0)
+                if self._slots.fetch(slot, sequence.tokens, length):
+                    sequence.origin = "a tier"
+        return slot
+
+    def _park(self, sequence: Sequence) -> None:
+        slot = sequence.slot
+        assert slot is not None  # it is running
+        worth = self._slots.cells.alone(slot.index) >= MIN_SHARED or slot.sound < len(slot.tokens)
+        sequence.parked = self._slots.park(slot, keep=worth)
+        sequence.slot = sequence.leader = None
+        self._running.remove(sequence)
+        self._waiting.put_back(sequence)
+        self.preemptions += 1
+        for index, other in enumerate(self._running):
+            if other.leader is sequence:
+                self._choose_leader(other, self._running[:index])
+
+    def _shift_full(self) -> None:
+        for sequence in self.running:
             slot = sequence.slot
             if slot is None or not sequence.decoding or not sequence.full:
                 continue
             keep, discard = sequence.shift_range()
-            edits.append(Shift(sequence, slot, keep, discard, len(slot.tokens)))
-            sequence.shift(keep, discard)
-            self._slots.shift(slot, keep, discard)
-        return edits
+            self._unsettled.add(sequence)
+            while not (done := self._slots.shift(slot, sequence.id, keep, discard)):
+                if not self.preempt(sparing=sequence):
+                    self._stuck.append(sequence)
+                    break
+            if done:
+                sequence.shift(keep, discard)
 
-    def _admit(self, edits: list[Edit]) -> list[Sequence]:
-        admitted = []
-        while self._waiting:
-            sequence = self._waiting[0]
-            placement = self._slots.place(sequence.tokens, sequence.reusable)
-            if placement is None:
-                break
-            self._waiting.popleft()
-            sequence.slot = placement.slot
-            sequence.cached = placement.reused
-            edits.append(placement)
-            self._choose_leader(sequence, self._running)
-            self._running.append(sequence)
-            admitted.append(sequence)
-        return admitted
+    # --- shared prefixes --------------------------------------------------------------------------
 
-    def _follow(self, edits: list[Edit]) -> None:
+    def _follow(self) -> None:
         """Let those go on whose leader is far enough, or gone."""
         for index, sequence in enumerate(self._running):
             leader, slot = sequence.leader, sequence.slot
@@ -166,40 +263,106 @@ class Scheduler:
             shared = self._slots.share(slot, sequence.tokens, sequence.reusable)
             if shared is not None:
                 sequence.cached = shared.reused
-                edits.append(shared)
+                sequence.origin = _origin(shared)
             self._choose_leader(sequence, self._running[:index])
 
     def _choose_leader(self, sequence: Sequence, earlier: list[Sequence]) -> None:
+        leader, length = self._leader(sequence, earlier)
+        sequence.leader, sequence.awaits = leader, length
+        if leader is not None and not self._slots.can_trim:
+            leader.marks.add(length)
+
+    def _leader(self, sequence: Sequence, earlier: list[Sequence]) -> tuple[Sequence | None, int]:
         """The earlier sequence that is going to compute the most of this one's prompt."""
-        sequence.leader, sequence.awaits = None, sequence.computed + MIN_SHARED - 1
-        if not self._slots.can_trim:
-            return
-        for other in earlier:
+        leader, awaits = None, sequence.computed + MIN_SHARED - 1
+        for other in earlier if self._slots.can_share else ():
             if other.generated > 0:
                 continue
             length = common_prefix(other.tokens, sequence.tokens, sequence.reusable)
-            if length > sequence.awaits and length > other.computed:
-                sequence.leader, sequence.awaits = other, length
+            if length > awaits and length > other.computed:
+                leader, awaits = other, length
+        return leader, awaits if leader is not None else 0
+
+    def _mark(self, sequence: Sequence) -> None:
+        """Where memory cannot be cut back, say where it is to be kept."""
+        if self._slots.can_trim or sequence.generated > 0:
+            return
+        shared, _ = self._slots.divergence(sequence.tokens)
+        sequence.marks = {sequence.reusable}
+        if shared >= MIN_SHARED:
+            sequence.marks.add(shared)
+
+    def _checkpoint(self) -> None:
+        for sequence in self._running:
+            if sequence.slot is not None and sequence.computed in sequence.marks:
+                sequence.marks.discard(sequence.computed)
+                if sequence.computed:
+                    self._slots.checkpoint(sequence.slot)
+
+    # --- what is computed -------------------------------------------------------------------------
 
     def _chunks(self, rows: int, share: Share) -> list[Chunk]:
-        streams = self._stream_chunks(rows)
-        prompts = self._prompt_chunks(min(share.tokens, rows - len(streams)))
+        streams = self._streams(rows)
+        budget = self._prompt_budget(min(share.tokens, rows - len(streams)), streams)
+        streams = [chunk for chunk in streams if chunk.sequence.slot is not None]
+        prompts = self._prompt_chunks(budget)
         if self._mix or not streams or not prompts:
             return streams + prompts
         self._prompts_turn = share.first or not self._prompts_turn
         return prompts if self._prompts_turn else streams
 
-    def _stream_chunks(self, rows: int) -> list[Chunk]:
-        streams = [sequence for sequence in self._running if sequence.decoding]
-        return [Chunk(each, each.computed, 1, samples=True) for each in streams[:rows]]
+    def _streams(self, rows: int) -> list[Chunk]:
+        """A row for each stream, and cells for all of these rows."""
+        while True:
+            streams = [sequence for sequence in self._able() if sequence.decoding][:rows]
+            if self._slots.room(len(streams)):
+                return [Chunk(each, each.computed, 1, outputs=1) for each in streams]
+            if not self.preempt():
+                self._stuck += streams
+
+    def _prompt_budget(self, budget: int, streams: list[Chunk]) -> int:
+        """How many rows of prompts there are cells for; at least one if nobody streams."""
+        while ready := [sequence for sequence in self._able() if self._prefills(sequence)]:
+            wanted = min(budget, sum(sequence.pending for sequence in ready))
+            self._slots.room(len(streams) + wanted)
+            budget = min(wanted, self._slots.cells.free - len(streams))
+            if budget > 0 or streams:
+                return budget
+            budget = wanted
+            if not self.preempt():
+                self._stuck += ready
+        return 0
 
     def _prompt_chunks(self, budget: int) -> list[Chunk]:
         chunks = []
-        for sequence in self._running:
-            count = min(sequence.pending, budget)
-            if sequence.decoding or sequence.leader is not None or count <= 0:
+        for sequence in sorted(self._able(), key=_rank):
+            stops = (mark - sequence.computed for mark in sequence.marks)
+            stop = min((stop for stop in stops if stop > 0), default=sequence.pending)
+            count = min(sequence.pending, budget, stop)
+            if not self._prefills(sequence) or count <= 0:
                 continue
-            samples = sequence.samples and count == sequence.pending
-            chunks.append(Chunk(sequence, sequence.computed, count, samples))
+            outputs = int(sequence.samples and count == sequence.pending)
+            chunks.append(Chunk(sequence, sequence.computed, count, outputs))
             budget -= count
         return chunks
+
+    def _able(self) -> list[Sequence]:
+        return [sequence for sequence in self._running if sequence not in self._stuck]
+
+    @staticmethod
+    def _prefills(sequence: Sequence) -> bool:
+        return not sequence.decoding and sequence.leader is None and sequence.pending > 0
+
+
+def _origin(placement: Placement) -> str:
+    """Where the beginning of a prompt comes from, in words."""
+    if not placement.reused:
+        return "nowhere"
+    source = placement.source or placement.slot
+    if source.checkpoint:
+        return "a checkpoint"
+    return "a running request" if placement.source and source.busy else "a retired prefix"
+
+
+def _rank(sequence: Sequence) -> int:
+    return RANKS[sequence.request.priority]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 
+from pyollama.engine.edits import Parked
 from pyollama.engine.prefix import token_array
-from pyollama.engine.slots import Slot
+from pyollama.engine.slot import Slot
 from pyollama.types import GenerateRequest
 
 
@@ -14,18 +15,26 @@ class Sequence:
 
     ``tokens`` is prompt and answer by position, as the model is to see it; a context shift takes
     some out of the middle. What the slot does not hold of it is still to be computed, so a sequence
-    that lost its KV only has to be computed again. ``n_ctx`` is the most tokens it may have.
+    that lost its KV only has to be computed again. ``n_ctx`` is the most tokens it may have,
+    ``cached`` how much of the prompt was there when it began, and ``origin`` where. ``marks`` are
+    the lengths at which a checkpoint is to be made, ``parked`` is what was kept of it when it had
+    to give way.
     """
 
     __slots__ = (
+        "arrival",
         "awaits",
         "cached",
         "generated",
         "leader",
+        "marks",
         "n_ctx",
         "n_prompt",
+        "origin",
+        "parked",
         "request",
         "slot",
+        "started",
         "tokens",
     )
 
@@ -35,10 +44,15 @@ class Sequence:
         self.n_prompt = len(self.tokens)
         self.n_ctx = min(request.n_ctx or n_ctx, n_ctx)
         self.slot: Slot | None = None
+        self.started = False
+        self.arrival = 0
         self.cached = 0
+        self.origin = "nowhere"
         self.generated = 0
         self.leader: Sequence | None = None
         self.awaits = 0
+        self.marks: set[int] = set()
+        self.parked: Parked | None = None
 
     @property
     def id(self) -> str:
@@ -56,7 +70,7 @@ class Sequence:
     @property
     def reusable(self) -> int:
         """How many tokens may come from a cache: the logits of the last one are needed."""
-        return self.n_prompt - 1
+        return len(self.tokens) - 1
 
     @property
     def samples(self) -> bool:
@@ -76,6 +90,14 @@ class Sequence:
     def exhausted(self) -> bool:
         """Whether all tokens that were asked for have been sampled."""
         return 0 <= self.request.max_tokens <= self.generated
+
+    @property
+    def wanted(self) -> int:
+        """How many tokens may still be sampled."""
+        left = self.n_ctx - len(self.tokens)
+        if self.request.max_tokens < 0:
+            return left
+        return min(left, self.request.max_tokens - self.generated)
 
     def append(self, token: int) -> None:
         """Take a sampled token in."""

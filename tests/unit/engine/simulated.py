@@ -58,6 +58,7 @@ class SimulatedBackend:
         n_slots: int = 3,
         rows: int = 16,
         cells: int | None = None,
+        sequences: int | None = None,
         mix: bool = False,
         can_trim: bool = True,
         can_shift: bool = True,
@@ -77,8 +78,10 @@ class SimulatedBackend:
         self.limits = Limits(
             rows=rows,
             cells=n_ctx * n_slots if cells is None else cells,
+            sequences=sequences or n_slots,
             mix=mix,
             can_trim=can_trim,
+            part=4 if can_trim else 0,
             pack_rows=16,
             pack_sequences=4,
         )
@@ -90,15 +93,15 @@ class SimulatedBackend:
         self.decoded = 0
         self.closed = False
         self.aborted = False
-        self._kv: dict[int, list[Cell]] = {index: [] for index in range(n_slots)}
+        self._kv: dict[int, list[Cell]] = {index: [] for index in range(self.limits.sequences)}
         self._outputs: list[int] = []
 
     def decode(self, batch: Batch) -> None:
         assert 0 < len(batch.tokens) <= self.limits.rows
         failure = self.failures.pop(0) if self.failures else None
-        used = {id(cell) for cells in self._kv.values() for cell in cells}
-        if isinstance(failure, OutOfCells) or len(used) + len(batch.tokens) > self.limits.cells:
-            raise OutOfCells("no cells")
+        if isinstance(failure, OutOfCells):
+            raise failure
+        assert self.used + len(batch.tokens) <= self.limits.cells, "the scheduler counts the cells"
         self._outputs = []
         rows = zip(batch.tokens, batch.positions, batch.sequences, batch.outputs, strict=True)
         for index, (token, position, sequence, output) in enumerate(rows):
@@ -159,27 +162,56 @@ class SimulatedBackend:
         del self._kv[sequence][length:]
 
     def copy(self, source: int, target: int, length: int) -> None:
-        assert self.limits.can_trim
         assert not self._kv[target]
         assert 0 < length <= len(self._kv[source])
+        assert self.limits.can_trim or length == len(self._kv[source])
         self._kv[target] = self._kv[source][:length]
 
     def shift(self, sequence: int, keep: int, discard: int, length: int) -> None:
         assert self.info.can_shift
         assert length == len(self._kv[sequence])
+        moved = {id(cell) for cell in self._kv[sequence][keep + discard :]}
+        if any(
+            id(cell) in moved
+            for other, cells in self._kv.items()
+            if other != sequence
+            for cell in cells
+        ):
+            self._kv[sequence] = [Cell(cell.token, cell.digest) for cell in self._kv[sequence]]
+            assert self.used <= self.limits.cells
         del self._kv[sequence][keep : keep + discard]
 
     def save(self, sequence: int) -> bytes:
         return b"".join(bytes([cell.token]) + cell.digest for cell in self._kv[sequence])
 
-    def restore(self, sequence: int, state: bytes) -> None:
+    def save_part(self, sequence: int, start: int, stop: int) -> bytes:
+        assert 0 <= start < stop <= len(self._kv[sequence])
+        assert stop - start <= self.limits.part
+        head = start.to_bytes(4, "little") + stop.to_bytes(4, "little")
+        return head + self.save(sequence)[start * 17 : stop * 17]
+
+    def restore_part(self, sequence: int, state: bytes | memoryview, start: int, stop: int) -> None:
+        first, last = (int.from_bytes(state[at : at + 4], "little") for at in (0, 4))
+        assert len(self._kv[sequence]) == start
+        if not first <= start < stop <= last or len(state) != 8 + 17 * (last - first):
+            raise NativeError("not a part")
+        parts = [state[8 + 17 * (at - first) :][:17] for at in range(start, stop)]
+        self._kv[sequence] += [Cell(part[0], bytes(part[1:])) for part in parts]
+        assert self.used <= self.limits.cells
+
+    @property
+    def layout(self) -> dict[str, str | int | bool]:
+        return {"simulated": True}
+
+    def restore(self, sequence: int, state: bytes | memoryview) -> None:
         self._kv[sequence] = []
         if len(state) % 17:
             raise NativeError("not a state")
         parts = [state[at : at + 17] for at in range(0, len(state), 17)]
-        self._kv[sequence] = [Cell(part[0], part[1:]) for part in parts]
+        self._kv[sequence] = [Cell(part[0], bytes(part[1:])) for part in parts]
+        assert self.used <= self.limits.cells
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[Int32s]) -> NDArray[np.float32]:
         if self.failures and (failure := self.failures.pop(0)) is not None:
             raise failure
         self.packs.append([len(tokens) for tokens in inputs])
@@ -192,6 +224,11 @@ class SimulatedBackend:
     def close(self) -> None:
         assert not self.closed
         self.closed = True
+
+    @property
+    def used(self) -> int:
+        """Cells that are in use."""
+        return len({id(cell) for cells in self._kv.values() for cell in cells})
 
     def held(self) -> dict[int, list[int]]:
         """The tokens in the cache, by sequence."""

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pyollama.engine.edits import Placement, Shift
 from pyollama.engine.pace import Demand, Share
-from pyollama.engine.scheduler import MIN_SHARED, Plan, Scheduler, Shift
+from pyollama.engine.scheduler import MIN_SHARED, Plan, Scheduler
 from pyollama.engine.sequence import Sequence
-from pyollama.engine.slots import Placement, Slots
+from pyollama.engine.slots import Slots
 from pyollama.types import GenerateRequest
 
 SYSTEM = list(range(100, 200))
@@ -15,9 +16,16 @@ class Bench:
     """A scheduler, and plans that are carried out in thought: every sample is token 7."""
 
     def __init__(
-        self, slots: int = 3, *, can_trim: bool = True, can_shift: bool = True, mix: bool = True
+        self,
+        slots: int = 3,
+        *,
+        sequences: int | None = None,
+        cells: int = 10_000,
+        can_trim: bool = True,
+        can_shift: bool = True,
+        mix: bool = True,
     ) -> None:
-        self.slots = Slots(slots, can_trim=can_trim)
+        self.slots = Slots(sequences or slots, cells=cells, running=slots, can_trim=can_trim)
         self.scheduler = Scheduler(self.slots, can_shift=can_shift, mix=mix)
 
     def add(self, tokens: Iterable[int], *, n_ctx: int = 1000, shift: bool = False) -> Sequence:
@@ -31,7 +39,7 @@ class Bench:
         plan = self.scheduler.plan(rows, share)
         for chunk in plan.chunks:
             self.scheduler.computed(chunk)
-            if chunk.samples:
+            if chunk.outputs:
                 chunk.sequence.append(7)
         return plan
 
@@ -128,10 +136,33 @@ def test_followers_of_a_longer_prefix_wait_for_each_other_in_turn() -> None:
     assert min(a.generated, b.generated, c.generated) > 0
 
 
-def test_memory_that_cannot_share_never_makes_anyone_wait() -> None:
+def test_without_a_spare_sequence_memory_that_cannot_be_cut_makes_nobody_wait() -> None:
     bench = Bench(can_trim=False)
     a, b = bench.add(SYSTEM), bench.add(SYSTEM)
-    assert counts(bench.step(256), a, b) == [100, 100]
+    assert counts(bench.step(256), a, b) == [99, 99]
+
+
+def test_where_memory_cannot_be_cut_the_leader_leaves_checkpoints() -> None:
+    bench = Bench(slots=4, can_trim=False, sequences=8)
+    leader = bench.add([*SYSTEM, 1, 2])
+    followers = [bench.add([*SYSTEM, n, n]) for n in (3, 4)]
+    assert counts(bench.step(256), leader, *followers) == [100, 0, 0]
+    assert counts(bench.step(256), leader, *followers) == [1, 1, 1]
+    assert [follower.cached for follower in followers] == [100, 100]
+    assert counts(bench.step(256), leader, *followers) == [1, 1, 1]
+    again = bench.add([*SYSTEM, 1, 2])
+    bench.step(256)
+    assert again.cached == 101, "one token before the end of a prompt"
+
+
+def test_a_prompt_that_leaves_what_another_had_is_kept_there() -> None:
+    bench = Bench(slots=1, can_trim=False, sequences=8)
+    for n in (1, 2, 3):
+        sequence = bench.add([*SYSTEM, n, n, n])
+        while not sequence.generated:
+            bench.step(256)
+        bench.scheduler.finish(sequence)
+        assert sequence.cached == (100 if n == 3 else 0), "the second one saw where they part"
 
 
 def test_a_full_context_is_shifted_where_the_request_allows_it() -> None:
@@ -144,7 +175,7 @@ def test_a_full_context_is_shifted_where_the_request_allows_it() -> None:
     slot = sequence.slot
     assert slot is not None
     plan = bench.step()
-    assert plan.edits == [Shift(sequence, slot, keep=0, discard=5, length=11)]
+    assert plan.edits == [Shift("", slot, keep=0, discard=5, length=11)]
     assert list(sequence.tokens) == [5, 6, 7, 8, 9, 7, 7, 7]
 
 

@@ -5,8 +5,10 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyollama.engine.edits import Eviction, Placement
 from pyollama.engine.prefix import common_prefix, token_array
-from pyollama.engine.slots import Placement, Slot, Slots
+from pyollama.engine.slot import Slot
+from pyollama.engine.slots import Slots
 
 
 def hold(slots: Slots, *tokens: int) -> Slot:
@@ -31,7 +33,7 @@ def test_common_prefix(a: list[int], b: list[int], limit: int) -> None:
 
 
 def test_a_prompt_that_goes_on_uses_the_retired_slot_in_place() -> None:
-    slots = Slots(3)
+    slots = Slots(3, cells=100)
     first = hold(slots, 1, 2, 3)
     hold(slots, 7, 8, 9)
     placement = place(slots, 1, 2, 3, 4)
@@ -39,7 +41,7 @@ def test_a_prompt_that_goes_on_uses_the_retired_slot_in_place() -> None:
 
 
 def test_a_shared_prefix_is_copied_so_that_the_other_stays_whole() -> None:
-    slots = Slots(2)
+    slots = Slots(2, cells=100)
     first = hold(slots, 1, 2, 3, 4)
     placement = place(slots, 1, 2, 9, 9)
     assert placement is not None and placement.slot is not first
@@ -48,7 +50,7 @@ def test_a_shared_prefix_is_copied_so_that_the_other_stays_whole() -> None:
 
 
 def test_a_running_sequence_is_a_source_too() -> None:
-    slots = Slots(2)
+    slots = Slots(2, cells=100)
     running = place(slots, 1, 2, 3, 4)
     assert running is not None
     slots.extend(running.slot, token_array([1, 2, 3]))
@@ -58,32 +60,33 @@ def test_a_running_sequence_is_a_source_too() -> None:
 
 
 def test_the_slot_that_was_idle_longest_gives_way() -> None:
-    slots = Slots(3)
+    slots = Slots(3, cells=100)
     held = [hold(slots, n, n, n) for n in (1, 2, 3)]
     placement = place(slots, 9, 9, 9)
-    assert placement == Placement(held[0], held=3, reused=0)
+    assert placement == Placement(held[0], held=0, reused=0)
+    assert slots.take_edits() == [Eviction(held[0], token_array([1, 1, 1]))]
 
 
 def test_the_last_slot_is_cut_back_in_place() -> None:
-    slots = Slots(1)
+    slots = Slots(1, cells=100)
     only = hold(slots, 1, 2, 3, 4)
     assert place(slots, 1, 2, 9) == Placement(only, held=4, reused=2)
     assert list(only.tokens) == [1, 2]
 
 
 def test_one_token_is_always_left_to_compute() -> None:
-    slots = Slots(2)
+    slots = Slots(2, cells=100)
     hold(slots, 1, 2, 3)
     placement = place(slots, 1, 2, 3)
     assert placement is not None and placement.reused == 2
 
 
 def test_behind_a_shift_nothing_is_offered() -> None:
-    slots = Slots(2)
+    slots = Slots(2, cells=100)
     placement = place(slots, 1, 2, 3, 4, 5, 6)
     assert placement is not None
     slots.extend(placement.slot, token_array([1, 2, 3, 4, 5, 6]))
-    slots.shift(placement.slot, keep=2, discard=2)
+    assert slots.shift(placement.slot, "a", keep=2, discard=2)
     slots.extend(placement.slot, token_array([7]))
     assert list(placement.slot.tokens) == [1, 2, 5, 6, 7]
     slots.retire(placement.slot)
@@ -91,7 +94,7 @@ def test_behind_a_shift_nothing_is_offered() -> None:
 
 
 def test_memory_that_cannot_be_trimmed_only_goes_on() -> None:
-    slots = Slots(2, can_trim=False)
+    slots = Slots(2, cells=100, can_trim=False)
     first = hold(slots, 1, 2, 3)
     fresh = place(slots, 1, 2, 9)
     assert fresh is not None and fresh.reused == 0 and fresh.source is None
@@ -100,7 +103,7 @@ def test_memory_that_cannot_be_trimmed_only_goes_on() -> None:
 
 
 def test_memory_that_cannot_be_trimmed_never_copies_from_a_running_sequence() -> None:
-    slots = Slots(2, can_trim=False)
+    slots = Slots(2, cells=100, can_trim=False)
     running = place(slots, 1, 2, 3)
     assert running is not None
     slots.extend(running.slot, token_array([1, 2, 3]))
@@ -109,7 +112,7 @@ def test_memory_that_cannot_be_trimmed_never_copies_from_a_running_sequence() ->
 
 
 def test_eviction_takes_the_oldest_and_never_a_busy_one() -> None:
-    slots = Slots(3)
+    slots = Slots(3, cells=100)
     old = hold(slots, 1, 1)
     busy = place(slots, 2, 2)
     assert busy is not None
@@ -119,7 +122,7 @@ def test_eviction_takes_the_oldest_and_never_a_busy_one() -> None:
 
 
 def test_a_restored_prefix_is_found() -> None:
-    slots = Slots(2)
+    slots = Slots(2, cells=100)
     hold(slots, 5, 5, 5)
     adopted = slots.adopt(token_array([1, 2, 3]))
     assert adopted is not None
