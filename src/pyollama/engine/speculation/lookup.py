@@ -26,8 +26,10 @@ class Lookup:
         self._seen = len(tokens)
 
     def advance(self) -> None:
-        """Take in what was appended to the tokens."""
+        """Take in what was appended to the tokens; if some were taken out, start over."""
         tokens = self._tokens
+        if len(tokens) < self._seen:
+            self._restart()
         for position in range(self._seen, len(tokens)):
             if self.match:
                 hit = tokens[self._source] == tokens[position]
@@ -39,11 +41,18 @@ class Lookup:
         if not self.match:
             self._source, self.match = self._finder.find(tokens)
 
-    def restart(self) -> None:
-        """The tokens were changed other than at the end."""
-        self._finder = MatchFinder(self._capacity)
-        self._seen = len(self._tokens)
-        self._source = self.match = 0
+    def chances(self, length: int) -> list[float]:
+        """How likely each token of a draft is right if those before it are."""
+        if not self.match:
+            return []
+        known: dict[int, float] = {}
+        chances = []
+        for match in range(self.match, self.match + length):
+            kind = match.bit_length()
+            if kind not in known:
+                known[kind] = self.acceptance.chance(match)
+            chances.append(known[kind])
+        return chances
 
     def draft(self, length: int) -> array[int]:
         """The guessed tokens; what reaches the end of the text goes on with itself."""
@@ -54,3 +63,8 @@ class Lookup:
         while len(found) < length:
             found.extend(period[: length - len(found)])
         return found
+
+    def _restart(self) -> None:
+        self._finder = MatchFinder(self._capacity)
+        self._seen = len(self._tokens)
+        self._source = self.match = 0

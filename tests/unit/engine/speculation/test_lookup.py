@@ -78,10 +78,8 @@ def test_behind_a_change_in_the_middle_it_starts_over() -> None:
     say(lookup, tokens, [2, 3])
     assert lookup.draft(1).tolist() == [4]
     del tokens[1:4]
-    lookup.restart()
-    assert lookup.draft(1).tolist() == []
     lookup.advance()
-    assert lookup.match == 0
+    assert (lookup.match, lookup.draft(1).tolist()) == (0, [])
     say(lookup, tokens, [5, 6])
     assert lookup.draft(2).tolist() == [7, 8]
 
@@ -102,3 +100,12 @@ def test_what_was_long_ago_counts_little() -> None:
     for _ in range(40):
         text.observe(8, hit=False)
     assert text.chance(8) < 0.35
+
+
+def test_a_draft_that_came_true_so_far_rests_on_a_longer_match() -> None:
+    lookup, tokens = lookup_on([*CODE, 1, 2])
+    say(lookup, tokens, [10, 11])
+    chance = lookup.acceptance.chance
+    assert lookup.chances(4) == [chance(2), chance(3), chance(4), chance(5)]
+    say(lookup, tokens, [99])
+    assert lookup.chances(4) == []
