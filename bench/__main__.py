@@ -22,6 +22,7 @@ COMMANDS = {
     "gap": ("gap", "streams while a long prompt is computed"),
     "canary": ("canary", "many requests in random mixes: does anything leak"),
     "compare": ("compare", "two reports: has anything become slower"),
+    "markdown": ("markdown", "reports as Markdown tables"),
     "plot": ("plots", "pictures of a report"),
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.report import model_of
 from bench.spread import Spread, spreads
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def charts(report: JSON) -> Iterator[tuple[str, Chart]]:
     hardware, options = conditions["hardware"], report["options"]
     footer = (
         f"{conditions['commit']}, {conditions['date'][:10]}, {hardware['processor']}, "
-        f"{options['threads']} threads, {options['shape']} {options['type']}"
+        f"{options['threads']} threads, {model_of(options)}"
     )
     columns = {key: spreads(report["rounds"], key) for key, _, _ in _PANELS}
     for workload, text in report["workloads"].items():

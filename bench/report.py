@@ -139,6 +139,11 @@ def rounds_table(report: JSON) -> Table:
     return table
 
 
+def model_of(options: JSON) -> str:
+    """What was measured, from the options of a report."""
+    return str(options["model"] or f"{options['shape']} {options['type']}")
+
+
 def number(value: float) -> str:
     """Three digits or more: ``0.0123``, ``1.23``, ``1,234``."""
     size = abs(value)

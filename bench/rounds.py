@@ -12,7 +12,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from bench import raw, servers, synth
+from bench import peers, raw, servers, synth
 from bench.drive import Measured, in_turn, play
 from bench.options import add_common, environment, wanted
 from bench.peers import PeerMissing
@@ -79,7 +79,10 @@ def _contenders(options: argparse.Namespace) -> tuple[dict[str, Start | None], d
 
 
 def _about(name: str) -> JSON:
-    return {} if name in (RAW, "engine") else {"version": servers.version(name)}
+    if name in (RAW, "engine"):
+        return {}
+    build = {"build": peers.build_options(peers.BUILT)} if name == "llama-server" else {}
+    return {"version": servers.version(name), **build}
 
 
 def _play_rounds(

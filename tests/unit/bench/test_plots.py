@@ -13,7 +13,7 @@ REPORT: dict[str, Any] = {
         "date": "2026-11-21T12:00:00+00:00",
         "hardware": {"processor": "Some CPU"},
     },
-    "options": {"threads": 2, "shape": "qwen2.5-0.5b", "type": "Q4_0"},
+    "options": {"model": None, "threads": 2, "shape": "qwen2.5-0.5b", "type": "Q4_0"},
     "workloads": {"single": "1 client", "embed256": "256 texts"},
     "rounds": [
         {"workload": "single", "contender": "us", "round": 0, "rate": 40.0, "ttft_p50": 0.5},
