@@ -231,7 +231,11 @@ EngineEvent = Tokens | ContextShifted | Finished | Embedded | Failed
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """What is true of a loaded model as long as it is loaded. Sizes are bytes."""
+    """What is true of a loaded model as long as it is loaded. Sizes are bytes.
+
+    ``pooling`` is how a model for embeddings sums up an input: mean, cls, last, or rank, which
+    gives the scores of a classifier instead of a vector. ``n_embd`` is the width of the result.
+    """
 
     n_ctx: int
     n_ctx_train: int
@@ -242,6 +246,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     size_vram: int
     can_shift: bool
     embeddings: bool
+    pooling: str = ""
 
 
 class EngineStats(msgspec.Struct, frozen=True):

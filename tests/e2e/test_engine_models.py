@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.native import tiny
 from tests.native.steps import last_logits
 
 from pyollama._native import Context, Model
 from pyollama.engine.engine import Engine
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import UnsupportedCapability
 from pyollama.types import (
     ContextShifted,
-    EmbedRequest,
     Finished,
     GenerateRequest,
     SamplingParams,
@@ -45,11 +42,6 @@ MAKERS = {
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name: str = request.param
     return MAKERS[name](tmp_path_factory.mktemp("model") / f"{name}.gguf")
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.bert_like(tmp_path_factory.mktemp("model") / "bert.gguf")
 
 
 @dataclass(frozen=True)
@@ -225,34 +217,3 @@ async def test_a_saved_prefix_is_warm_in_another_engine(path: Path, expected: Ex
         warm = await answer(engine, "a", expected.prompts[0])
         assert warm.says(expected.answers[0])
         assert warm.usage.cached_tokens == len(SYSTEM)
-
-
-async def vectors(engine: Engine, name: str, inputs: list[list[int]]) -> NDArray[np.float32]:
-    embedded = await engine.embed(EmbedRequest(name, inputs))
-    found = np.frombuffer(embedded.vectors, np.float32).reshape(len(inputs), -1)
-    assert found.shape[1] == embedded.dimensions == engine.info.n_embd
-    return found
-
-
-def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> Sequence[float]:
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found: list[float] = ((a * b).sum(axis=1) / norms).tolist()
-    return found
-
-
-async def test_embeddings_do_not_depend_on_the_batch(bert: Path) -> None:
-    inputs = [[5 + (n * k) % 20 for k in range(1 + n % 60)] for n in range(100)]
-    async with engine_on(bert, n_slots=1, embeddings=True) as engine:
-        together = await vectors(engine, "all", inputs)
-        alone = np.concatenate(
-            [await vectors(engine, str(n), [each]) for n, each in enumerate(inputs)]
-        )
-        assert min(cosines(together, alone)) >= 0.9999
-        longest = await vectors(engine, "long", [[6] * N_CTX])
-        assert np.isfinite(longest).all()
-
-
-async def test_a_model_for_embeddings_cannot_be_loaded_to_write(bert: Path) -> None:
-    with pytest.raises(UnsupportedCapability):
-        async with engine_on(bert):
-            pass

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyollama.engine.backend import Backend, S
+from pyollama.engine.backend import Backend, Int32s, S
 from pyollama.errors import (
     Aborted,
     ContextLengthExceeded,
@@ -21,7 +23,7 @@ from pyollama.errors import (
 from pyollama.types import Embedded, EmbedRequest, EngineEvent, Failed, Usage
 
 WINDOW = 256
-"""How many waiting inputs are looked at to fill one batch."""
+"""How many waiting inputs of a request are looked at to fill one batch."""
 
 
 class EmbedJob:
@@ -32,29 +34,29 @@ class EmbedJob:
         self._submitted = submitted
         self._started = 0
         self._left = len(request.inputs)
-        self._vectors: list[NDArray[np.float32] | None] = [None] * self._left
+        self._vectors = np.empty((0, 0), np.float32)
 
     def start(self, now: int) -> None:
         self._started = self._started or now
 
     def put(self, index: int, vector: NDArray[np.float32]) -> bool:
         """Take one result in; true when it was the last one."""
+        if not self._vectors.size:
+            self._vectors = np.empty((len(self.request.inputs), len(vector)), np.float32)
         self._vectors[index] = vector
         self._left -= 1
         return self._left == 0
 
     def result(self, now: int, n_embd: int) -> Embedded:
         """``n_embd`` stands in for the width where there is not one vector."""
-        vectors = [vector for vector in self._vectors if vector is not None]
-        width = len(vectors[0]) if vectors else n_embd
         started = self._started or now
         usage = Usage(
             prompt_tokens=sum(map(len, self.request.inputs)),
             queue_duration=max(started - self._submitted, 0),
             prompt_duration=max(now - started, 1),
         )
-        data = b"".join(vector.tobytes() for vector in vectors)
-        return Embedded(self.request.id, data, width, usage)
+        width = self._vectors.shape[1] or n_embd
+        return Embedded(self.request.id, self._vectors.tobytes(), width, usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +65,49 @@ class EmbedItem:
 
     job: EmbedJob
     index: int
-    tokens: list[int]
+    tokens: Int32s
 
 
 class EmbedQueue:
-    """Inputs in the order of their requests; the inputs of one request longest first."""
+    """Inputs that wait: requests take turns, the inputs of one request go longest first."""
 
     def __init__(self) -> None:
-        self._items: list[EmbedItem] = []
+        self._waiting: deque[list[EmbedItem]] = deque()  # one list for each request, never empty
 
     def __len__(self) -> int:
-        return len(self._items)
+        return sum(map(len, self._waiting))
 
-    def add(self, job: EmbedJob) -> None:
-        items = [EmbedItem(job, index, item) for index, item in enumerate(job.request.inputs)]
-        self._items += sorted(items, key=lambda item: -len(item.tokens))
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, job: EmbedJob, tokens: Int32s) -> None:
+        """``tokens`` are those of all inputs, one after the other."""
+        ends = np.cumsum([len(each) for each in job.request.inputs])
+        inputs = np.split(tokens, ends[:-1])
+        items = [EmbedItem(job, index, each) for index, each in enumerate(inputs)]
+        self._waiting.append(sorted(items, key=lambda item: -len(item.tokens)))
 
     def drop(self, job: EmbedJob) -> None:
-        self._items = [item for item in self._items if item.job is not job]
+        self._waiting = deque(items for items in self._waiting if items[0].job is not job)
 
     def take(self, rows: int, sequences: int) -> list[EmbedItem]:
-        """The next batch: the first input, whatever its length, and what still fits beside it."""
+        """The next batch: an input of the request whose turn it is, whatever its length, and what
+        fits beside it, of this request and then of the others.
+        """
         pack: list[EmbedItem] = []
-        rest: list[EmbedItem] = []
-        for item in self._items[:WINDOW]:
-            if not pack or (len(item.tokens) <= rows and len(pack) < sequences):
-                pack.append(item)
-                rows -= len(item.tokens)
-            else:
-                rest.append(item)
-        self._items[:WINDOW] = rest
+        for items in self._waiting:
+            rest = []
+            for item in items[:WINDOW]:
+                if not pack or (len(item.tokens) <= rows and len(pack) < sequences):
+                    pack.append(item)
+                    rows -= len(item.tokens)
+                else:
+                    rest.append(item)
+            items[:WINDOW] = rest
+            if rows <= 0 or len(pack) == sequences:
+                break
+        self._waiting.rotate(-1)
+        self._waiting = deque(items for items in self._waiting if items)
         return pack
 
 
@@ -107,7 +122,7 @@ class Embedder:
 
     @property
     def busy(self) -> bool:
-        return len(self._queue) > 0
+        return bool(self._queue)
 
     @property
     def running(self) -> int:
@@ -116,11 +131,13 @@ class Embedder:
     def add(self, request: EmbedRequest, submitted: int) -> None:
         job = EmbedJob(request, submitted)
         self._jobs[request.id] = job
-        refusal = self._refusal(request)
-        if refusal is not None:
-            self._fail(job, refusal)
-        elif request.inputs:
-            self._queue.add(job)
+        try:
+            tokens = self._accepted(request)
+        except PyollamaError as error:
+            self._fail(job, error)
+            return
+        if request.inputs:
+            self._queue.add(job, tokens)
         else:
             self._finish(job)
 
@@ -136,13 +153,22 @@ class Embedder:
         for item in pack:
             item.job.start(now)
         try:
-            vectors = self._backend.embed([item.tokens for item in pack])
+            vectors = self._embed([item.tokens for item in pack])
         except PyollamaError as error:
             for item in pack:
                 self._fail(item.job, error)
             return
-        for item, vector in zip(pack, vectors, strict=True):
-            self._put(item, vector)
+        finite: list[bool] = np.isfinite(vectors).all(axis=1).tolist()
+        for item, vector, good in zip(pack, vectors, finite, strict=True):
+            self._put(item, vector, good=good)
+
+    def _embed(self, inputs: list[Int32s]) -> NDArray[np.float32]:
+        """What is not a number spreads within a batch: such inputs are computed again, alone."""
+        vectors = self._backend.embed(inputs)
+        if len(inputs) > 1:
+            for index in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+                vectors[index] = self._backend.embed([inputs[index]])[0]
+        return vectors
 
     def fail_all(self, error: PyollamaError) -> None:
         for job in list(self._jobs.values()):
@@ -151,26 +177,32 @@ class Embedder:
     def reset(self) -> None:
         """Nothing is kept between two steps."""
 
-    def _refusal(self, request: EmbedRequest) -> PyollamaError | None:
+    def _accepted(self, request: EmbedRequest) -> Int32s:
+        """The tokens of all inputs, one after the other; raises where they cannot be embedded."""
         info = self._backend.info
         if not info.embeddings:
-            return UnsupportedCapability("this model does not support embeddings")
+            raise UnsupportedCapability("this model does not support embeddings")
         for index, tokens in enumerate(request.inputs):
             if not tokens:
-                return InvalidRequest(f"inputs: number {index} has no tokens", field="inputs")
+                raise InvalidRequest(f"inputs: number {index} has no tokens", field="inputs")
             if len(tokens) > info.n_ctx:
-                return ContextLengthExceeded(
+                raise ContextLengthExceeded(
                     f"inputs: number {index} has {len(tokens)} tokens, the context {info.n_ctx}",
                     hint="shorten the input or load the model with a larger context",
                     prompt_tokens=len(tokens),
                     context_length=info.n_ctx,
                 )
-        return None
+        highest = max(map(max, request.inputs), default=0)
+        lowest = min(map(min, request.inputs), default=0)
+        if lowest < 0 or highest >= info.n_vocab:
+            wrong = lowest if lowest < 0 else highest
+            raise InvalidRequest(f"inputs: the model has no token {wrong}", field="inputs")
+        return np.fromiter(chain.from_iterable(request.inputs), np.int32)
 
-    def _put(self, item: EmbedItem, vector: NDArray[np.float32]) -> None:
+    def _put(self, item: EmbedItem, vector: NDArray[np.float32], *, good: bool) -> None:
         if item.job.request.id not in self._jobs:
             return  # failed by another input of this batch
-        if not np.isfinite(vector).all():
+        if not good:
             self._fail(item.job, EngineError(f"the embedding of input {item.index} is not finite"))
         elif item.job.put(item.index, vector):
             self._finish(item.job)

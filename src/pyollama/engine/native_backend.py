@@ -48,8 +48,8 @@ class NativeBackend:
         except BaseException:
             self.model.close()
             raise
-        only_encodes = self.model.has_encoder and not self.model.has_decoder
-        self._compute = self._context.encode if only_encodes else self._context.decode
+        encoder = _is_encoder(self.model)
+        self._compute = self._context.encode if encoder else self._context.decode
         self._pooler = Pooler(self._context, self.decode)
         self._eog = frozenset(self.model.eog_tokens)
         self.info = self._info(spec)
@@ -80,17 +80,20 @@ class NativeBackend:
         return self._context.n_ctx
 
     def _info(self, spec: LoadSpec) -> EngineInfo:
+        pooling = self._context.pooling if spec.embeddings else ""
+        width = self.model.n_embd_out if spec.embeddings else self.model.n_embd
         sizes = {name: sum(use.values()) for name, use in self._context.memory_breakdown().items()}
         return EngineInfo(
             n_ctx=spec.n_ctx,
             n_ctx_train=self.model.n_ctx_train,
             n_slots=spec.n_slots,
             n_vocab=self.model.n_vocab,
-            n_embd=self.model.n_embd_out if spec.embeddings else self.model.n_embd,
+            n_embd=self.model.n_cls_out if pooling == "rank" else width,
             size=sum(sizes.values()),
             size_vram=sum(size for name, size in sizes.items() if not _in_main_memory(name)),
             can_shift=self._context.can_shift and self._context.supports_partial_removal,
             embeddings=spec.embeddings,
+            pooling=pooling,
         )
 
     def _layout(self, spec: LoadSpec) -> dict[str, str | int | bool]:
@@ -252,7 +255,8 @@ def _pooling_context(model: _native.Model, spec: LoadSpec) -> _native.Context:
         )
 
     context = of(max(min(spec.n_ubatch, spec.n_batch), texts))
-    if context.n_ubatch < spec.n_ctx and sees_whole_inputs(context):
+    whole = sees_whole_inputs(context, encoder=_is_encoder(model))
+    if whole and context.n_ubatch < spec.n_ctx:
         context.close()
         context = of(spec.n_ctx)
     return context
@@ -295,6 +299,11 @@ def _sampler(
         grammar_prefill=grammar.prefill if grammar else "",
         n_ctx=n_ctx,
     )
+
+
+def _is_encoder(model: _native.Model) -> bool:
+    """Whether llama.cpp computes it by ``encode``: the first half of T5; BERT is none to it."""
+    return model.has_encoder and not model.has_decoder
 
 
 def _in_main_memory(buffer: str) -> bool:

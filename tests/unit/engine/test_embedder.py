@@ -5,7 +5,7 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.engine.simulated import SimulatedBackend
+from tests.unit.engine.simulated import N_VOCAB, SimulatedBackend
 
 from pyollama.engine.embedder import Embedder
 from pyollama.errors import NativeError
@@ -106,3 +106,22 @@ def test_numbers_that_are_none_are_an_error() -> None:
     bench.backend.embed = lambda inputs: np.full((len(inputs), 4), math.nan, np.float32)  # type: ignore[method-assign]
     bench.add([[1]])
     assert code(bench.run()["a"]) == "engine_error"
+
+
+def test_tokens_that_do_not_exist_end_only_their_request() -> None:
+    bench = Bench()
+    bench.add([[1], [2, N_VOCAB]], "high")
+    bench.add([[1], [-1, 2]], "low")
+    bench.add([[1 << 40]], "huge")
+    bench.add([[1]], "good")
+    ends = bench.run()
+    assert [code(ends[name]) for name in ("high", "low", "huge")] == ["invalid_request"] * 3
+    assert isinstance(ends["good"], Embedded)
+
+
+def test_a_small_request_does_not_wait_for_a_large_one() -> None:
+    bench = Bench()
+    bench.add([[1] * 16] * 10, "large")
+    bench.add([[2] * 9], "small")
+    bench.run()
+    assert bench.backend.packs == [[16], [9], *[[16]] * 9]
