@@ -87,6 +87,14 @@ class Backend(Protocol[S]):
         """One token for each output row of the last decode, counted in batch order."""
         ...
 
+    def verify(self, rows: Sequence[int], drafts: Sequence[int], sampler: S) -> list[int]:
+        """Sample one row after the other as long as what comes out is what was drafted.
+
+        ``rows[0]`` belongs to the token before the drafts, ``rows[i + 1]`` to ``drafts[i]``. All
+        that was sampled: 1 to ``len(rows)`` tokens, the last of which may not have been drafted.
+        """
+        ...
+
     def logprobs(self, row: int, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
         """Log-probability of ``token`` before any sampling step, and the likeliest ones."""
         ...

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Generic
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyollama.engine.prefix import token_array
 from pyollama.engine.scheduler import Chunk, Scheduler
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slots import Slots
+from pyollama.engine.speculation.speculator import Drafts, Speculator
 from pyollama.engine.tier import Tier
 from pyollama.errors import (
     Aborted,
@@ -66,6 +68,7 @@ class Generator(Generic[S]):
         backend: Backend[S],
         emit: Callable[[EngineEvent], None],
         tier: Tier | None = None,
+        speculator: Speculator | None = None,
     ) -> None:
         info, limits = backend.info, backend.limits
         self._backend = backend
@@ -81,6 +84,7 @@ class Generator(Generic[S]):
         self._pace = Pace()
         self._jobs: dict[str, Job[S]] = {}
         self._rows = RowBuffer(limits.rows)
+        self._speculator = (speculator or Speculator(info.n_ctx)) if limits.can_trim else None
         self.totals = Totals()
         self.sole: str | None = None
         """The one request that is being computed right now, if there is just one."""
@@ -168,10 +172,11 @@ class Generator(Generic[S]):
         chunks = [chunk for chunk in plan.chunks if chunk.sequence.slot is not None]
         if not chunks or not done:
             return  # what could not be restored is in the next plan
+        chunks, drafts = self._with_drafts(chunks)
         started = time.perf_counter()
         if self._decode(chunks):
-            self._sample(chunks)
-            self._observe(chunks, time.perf_counter() - started)
+            sampled = self._sample(chunks)
+            self._observe(chunks, drafts, sampled, time.perf_counter() - started)
 
     # --- the parts of a step ----------------------------------------------------------------------
 
@@ -214,39 +219,76 @@ class Generator(Generic[S]):
         else:
             for chunk in chunks:
                 self._scheduler.computed(chunk)
-                self.totals.computed_tokens += chunk.count
+                self.totals.computed_tokens += chunk.rows
             return True
         finally:
             self.sole = None
         return False
 
-    def _sample(self, chunks: list[Chunk]) -> None:
-        sampled: list[Job[S]] = []
-        samplers: list[S] = []
-        rows: list[int] = []
+    def _with_drafts(self, chunks: list[Chunk]) -> tuple[list[Chunk], Drafts | None]:
+        """Let the streams of a step that has nothing else compute more than their last token."""
+        streams = [chunk.sequence for chunk in chunks]
+        if self._speculator is None or not all(sequence.decoding for sequence in streams):
+            return chunks, None
+        room = min(self._backend.limits.rows, self._slots.cells.free)
+        drafts = self._speculator.draft(streams, room)
+        pairs = zip(chunks, drafts.each, strict=True)
+        return [_drafted(chunk, draft.tokens) for chunk, draft in pairs], drafts
+
+    def _sample(self, chunks: list[Chunk]) -> list[int]:
+        """Returns how many tokens came out for each of the chunks that were to be sampled."""
+        turns: list[_Turn[S]] = []
         end = 0  # of the output rows of the chunk
         for chunk in chunks:
             job = self._jobs[chunk.sequence.id]
             end += chunk.outputs
             if chunk.outputs and job.sampler is not None:
-                sampled.append(job)
-                samplers.append(job.sampler)
-                rows.append(end - 1)
+                rows = range(end - 1 - len(chunk.drafts), end)
+                turns.append(_Turn(job, job.sampler, chunk, rows))
             elif not chunk.sequence.samples and not chunk.sequence.pending:
                 self._finish_prompt(job)
-        if not sampled:
-            return
-        tokens = self._backend.sample(rows, samplers)
-        self.totals.sampled_tokens += len(tokens)
+        self._choose(turns)
         now = time.perf_counter_ns()
-        for row, job, token in zip(rows, sampled, tokens, strict=True):
-            events = job.take(self._backend, row, token, now)
+        return [self._take(turn, now) for turn in turns]
+
+    def _choose(self, turns: list[_Turn[S]]) -> None:
+        plain = [turn for turn in turns if not turn.chunk.drafts]
+        if plain:
+            samplers = [turn.sampler for turn in plain]
+            tokens = self._backend.sample([turn.rows[0] for turn in plain], samplers)
+            for turn, token in zip(plain, tokens, strict=True):
+                turn.tokens = [token]
+        for turn in turns:
+            if turn.chunk.drafts:
+                turn.tokens = self._backend.verify(turn.rows, turn.chunk.drafts, turn.sampler)
+
+    def _take(self, turn: _Turn[S], now: int) -> int:
+        """Take in what was sampled up to the end of the answer; returns how many tokens that is."""
+        job, drafts = turn.job, turn.chunk.drafts
+        job.drafted += len(drafts)
+        events: list[EngineEvent] = []
+        for count, (row, token) in enumerate(zip(turn.rows, turn.tokens, strict=False), 1):
+            job.accepted += count > 1
+            events += job.take(self._backend, row, token, now)
             if not job.over:
                 events += self._limits(job, now)
-            if job.over:
-                self._end(job)
-            for event in events:
-                self._emit(event)
+            if job.over or count == len(turn.tokens):
+                break
+        if drafts:
+            self._keep_accepted(turn.chunk, count - 1)
+        self.totals.sampled_tokens += count
+        if job.over:
+            self._end(job)
+        for event in events:
+            self._emit(event)
+        return count
+
+    def _keep_accepted(self, chunk: Chunk, count: int) -> None:
+        """Cut from the cache what was drafted in vain."""
+        slot = chunk.sequence.slot
+        self._scheduler.accepted(chunk.sequence, count)
+        if slot is not None and count < len(chunk.drafts):
+            self._backend.trim(slot.index, len(slot.tokens))
 
     def _limits(self, job: Job[S], now: int) -> list[EngineEvent]:
         if job.sequence.exhausted:
@@ -272,10 +314,19 @@ class Generator(Generic[S]):
         for event in job.finish("length", time.perf_counter_ns(), "max_tokens"):
             self._emit(event)
 
-    def _observe(self, chunks: list[Chunk], seconds: float) -> None:
+    def _observe(
+        self, chunks: list[Chunk], drafts: Drafts | None, sampled: list[int], seconds: float
+    ) -> None:
         decode = sum(chunk.sequence.generated > 0 and chunk.count == 1 for chunk in chunks)
         total = sum(chunk.count for chunk in chunks)
-        self._pace.observe(decode_rows=decode, prefill_rows=total - decode, seconds=seconds)
+        if drafts is None or drafts.rows == total:
+            self._pace.observe(decode_rows=decode, prefill_rows=total - decode, seconds=seconds)
+        if self._speculator is None:
+            return
+        if drafts is not None:
+            self._speculator.observe(drafts, sampled, seconds)
+        elif not decode:
+            self._speculator.observe_prompt(total, seconds)
 
     # --- when something goes wrong ----------------------------------------------------------------
 
@@ -340,11 +391,30 @@ class Generator(Generic[S]):
         del self._jobs[job.request.id]
         self.totals.end(job.sequence)
         self._scheduler.finish(job.sequence)
+        if self._speculator is not None:
+            self._speculator.forget(job.sequence)
         self._editor.run()
         job.close()
 
     def _piece(self, token: int) -> bytes:
         return self._backend.piece(token, special=True)
+
+
+@dataclass(slots=True)
+class _Turn(Generic[S]):
+    """What one request gets of a step: its output rows, and then the tokens sampled from them."""
+
+    job: Job[S]
+    sampler: S
+    chunk: Chunk
+    rows: range
+    tokens: list[int] = field(default_factory=list)
+
+
+def _drafted(chunk: Chunk, drafts: array[int]) -> Chunk:
+    if not drafts:
+        return chunk
+    return replace(chunk, drafts=drafts, outputs=chunk.outputs + len(drafts))
 
 
 class RowBuffer:
@@ -363,10 +433,12 @@ class RowBuffer:
             slot = chunk.sequence.slot
             if slot is None:
                 continue
-            at, end = end, end + chunk.count
+            at, end = end, end + chunk.rows
             stop = chunk.start + chunk.count
-            self._tokens[at:end] = chunk.sequence.tokens[chunk.start : stop]
-            self._positions[at:end] = self._counting[: chunk.count] + chunk.start
+            self._tokens[at : at + chunk.count] = chunk.sequence.tokens[chunk.start : stop]
+            if chunk.drafts:
+                self._tokens[at + chunk.count : end] = chunk.drafts
+            self._positions[at:end] = self._counting[: chunk.rows] + chunk.start
             self._sequences[at:end] = slot.index
             self._outputs[at:end] = False
             self._outputs[end - chunk.outputs : end] = True

@@ -31,6 +31,8 @@ class Job(Generic[S]):
         self.reply = reply
         self.sampler: S | None = None
         self.over = False
+        self.drafted = 0
+        self.accepted = 0
         self._text = AnswerText(request.stop)
         self._preserved = frozenset(request.preserved_tokens)
         self._submitted = submitted
@@ -97,4 +99,6 @@ class Job(Generic[S]):
             queue_duration=max(started - self._submitted, 0),
             prompt_duration=max(first - started, 1) if self._started else 0,
             eval_duration=max(now - first, 1) if self._first_token else 0,
+            draft_tokens=self.drafted,
+            accepted_tokens=self.accepted,
         )

@@ -134,6 +134,12 @@ class NativeBackend:
         tokens: list[int] = self._context.sample(rows, samplers).tolist()
         return tokens
 
+    def verify(
+        self, rows: Sequence[int], drafts: Sequence[int], sampler: _native.Sampler
+    ) -> list[int]:
+        tokens: list[int] = self._context.verify(rows, drafts, sampler).tolist()
+        return tokens
+
     def logprobs(self, row: int, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
         logprob, ids, values = self._context.logprobs(row, token, n_top)
         top = zip(ids.tolist(), values.tolist(), strict=True)

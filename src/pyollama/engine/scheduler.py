@@ -19,11 +19,12 @@ prompt leaves what others had, and one token before the end of every prompt.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 
 from pyollama.engine.edits import Edit, Placement
 from pyollama.engine.pace import Demand, Share
-from pyollama.engine.prefix import common_prefix
+from pyollama.engine.prefix import common_prefix, token_array
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slot import Slot
 from pyollama.engine.slots import Slots
@@ -40,15 +41,20 @@ RESERVE = 32
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """``count`` tokens of a sequence from position ``start`` on.
+    """``count`` tokens of a sequence from position ``start`` on, and ``drafts`` behind them.
 
-    The logits of the last ``outputs`` of them are wanted.
+    The logits of the last ``outputs`` rows of them are wanted.
     """
 
     sequence: Sequence
     start: int
     count: int
     outputs: int
+    drafts: array[int] = field(default_factory=token_array)
+
+    @property
+    def rows(self) -> int:
+        return self.count + len(self.drafts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,13 @@ class Scheduler:
         if sequence.slot is not None:
             tokens = sequence.tokens[chunk.start : chunk.start + chunk.count]
             self._slots.extend(sequence.slot, tokens)
+
+    def accepted(self, sequence: Sequence, count: int) -> None:
+        """The last ``count`` tokens but one were drafted, and so they are in the cache already."""
+        if sequence.slot is not None and count:
+            self._waiting.served(sequence, count)
+            start = sequence.computed
+            self._slots.extend(sequence.slot, sequence.tokens[start : start + count])
 
     def at_limit(self, sequence: Sequence) -> bool:
         """Whether the context of ``sequence`` is full and cannot be shifted."""

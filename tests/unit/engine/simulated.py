@@ -131,10 +131,21 @@ class SimulatedBackend:
         return sampler
 
     def sample(self, rows: Sequence[int], samplers: Sequence[SimulatedSampler]) -> list[int]:
-        assert len(rows) == len(samplers) == len(self._outputs)
+        assert len(rows) == len(samplers) <= len(self._outputs)
         return [
             self._draw(self._outputs[row], one) for row, one in zip(rows, samplers, strict=True)
         ]
+
+    def verify(
+        self, rows: Sequence[int], drafts: Sequence[int], sampler: SimulatedSampler
+    ) -> list[int]:
+        assert len(rows) == len(drafts) + 1
+        tokens = []
+        for row, draft in zip(rows, [*drafts, None], strict=True):
+            tokens.append(self._draw(self._outputs[row], sampler))
+            if tokens[-1] != draft:
+                break
+        return tokens
 
     def _draw(self, number: int, sampler: SimulatedSampler) -> int:
         assert not sampler.closed

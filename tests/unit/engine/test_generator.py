@@ -291,7 +291,8 @@ def test_the_youngest_gives_way_when_cells_run_out_and_loses_nothing() -> None:
     backend = SimulatedBackend(n_slots=3, cells=160)
     bench = Bench(backend)
     wanted = [
-        request([n] * 16, str(n), max_tokens=-1, n_ctx=60 + n, ignore_eos=True) for n in (1, 2, 3)
+        request([n] * 16, str(n), max_tokens=-1, n_ctx=60 + n, ignore_eos=True, max_draft=0)
+        for n in (1, 2, 3)
     ]
     bench.run(*wanted)
     for each in wanted:
