@@ -124,6 +124,9 @@ def _pool(settings: Settings) -> ModelPool:
         flash_attention=settings.flash_attention,
         gpu_overhead=settings.gpu_overhead,
         spread=settings.sched_spread,
+        prefix_ram=settings.prefix_ram,
+        prefix_disk=settings.prefix_disk,
+        prefix_dir=str(settings.prefix_dir),
     )
     loader = ModelLoader(policy, WorkerLimits(load_timeout=settings.load_timeout))
     return ModelPool(

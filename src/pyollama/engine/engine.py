@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from pyollama.engine.backend import Backend
 from pyollama.engine.loop import Abort, Close, Embed, EngineLoop, Generate, Restore, Sink
 from pyollama.engine.spec import LoadSpec
+from pyollama.engine.tier import Tier
+from pyollama.engine.tiers.keeper import keeper_for
 from pyollama.errors import EngineClosed, EngineError, InvalidRequest, from_info
 from pyollama.types import (
     ContextShifted,
@@ -41,10 +43,10 @@ class EngineCore:
     must not be used twice.
     """
 
-    def __init__(self, backend: Backend[Any], sink: Sink) -> None:
+    def __init__(self, backend: Backend[Any], sink: Sink, tier: Tier | None = None) -> None:
         self.info: EngineInfo = backend.info
         self._backend = backend
-        self._loop: EngineLoop[Any] = EngineLoop(backend, sink)
+        self._loop: EngineLoop[Any] = EngineLoop(backend, sink, tier)
         self._thread = threading.Thread(target=self._loop.run, name="engine", daemon=True)
         self._thread.start()
 
@@ -53,7 +55,8 @@ class EngineCore:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
         from pyollama.engine.native_backend import NativeBackend
 
-        return cls(NativeBackend(spec, progress), sink)
+        backend = NativeBackend(spec, progress)
+        return cls(backend, sink, keeper_for(spec, backend))
 
     def submit(self, request: GenerateRequest | EmbedRequest) -> None:
         """Take a request; raises ``EngineClosed`` instead if there will be no events for it."""
@@ -141,9 +144,9 @@ class Engine:
     been closed, or the program ends, it closes itself.
     """
 
-    def __init__(self, backend: Backend[Any]) -> None:
+    def __init__(self, backend: Backend[Any], tier: Tier | None = None) -> None:
         self._router = _Router()
-        self._core = EngineCore(backend, self._router.dispatch)
+        self._core = EngineCore(backend, self._router.dispatch, tier)
         weakref.finalize(self, self._core.close)
 
     @classmethod
@@ -151,7 +154,8 @@ class Engine:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
         from pyollama.engine.native_backend import NativeBackend
 
-        return cls(NativeBackend(spec, progress))
+        backend = NativeBackend(spec, progress)
+        return cls(backend, keeper_for(spec, backend))
 
     @property
     def info(self) -> EngineInfo:

@@ -26,6 +26,7 @@ from pyollama.engine.engine import Engine
 from pyollama.engine.native_backend import NativeBackend
 from pyollama.engine.spec import LoadSpec
 from pyollama.engine.state import fingerprint, pack, unpack
+from pyollama.engine.tiers.keeper import keeper_for
 from pyollama.errors import ModelLoadError
 from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Last, Stream
 from pyollama.llm.messages import Messages, read_messages
@@ -33,6 +34,8 @@ from pyollama.llm.options import ChatOptions, GenerateOptions, effective
 from pyollama.llm.portal import Portal
 from pyollama.llm.session import Session
 from pyollama.llm.source import find_model
+from pyollama.runtime.devices import memory
+from pyollama.runtime.fit import default_prefix_ram
 from pyollama.service.answering import Answering
 from pyollama.service.chat import conversation
 from pyollama.service.checks import check_media, check_task, check_wanted, think_value
@@ -83,7 +86,8 @@ class LLM:
         cache_type: str = "f16",
         settings: Settings | None = None,
     ) -> None:
-        self._stored = find_model(model, settings or Settings.load())
+        settings = settings or Settings.load()
+        self._stored = find_model(model, settings)
         if self._stored.model_path is None:
             raise ModelLoadError(f"{model}: the model has no weights on this machine")
         self._defaults = merge(self._stored.params, {})
@@ -99,10 +103,13 @@ class LLM:
             type_k=cache_type,
             type_v=cache_type,
             flash_attn=flash_attn,
+            prefix_ram=_prefix_ram(settings),
+            prefix_disk=settings.prefix_disk,
+            prefix_dir=str(settings.prefix_dir),
         )
         backend = NativeBackend(spec)
         self._native = backend.model
-        self._engine = Engine(backend)
+        self._engine = Engine(backend, keeper_for(spec, backend))
         self._portal = Portal()
         # One thread for all texts: more of them would only take turns with the event loop.
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
@@ -372,6 +379,13 @@ class LLM:
 def _default_context(model: StoredModel) -> int:
     trained = model.details.context_length
     return min(DEFAULT_CONTEXT, trained) if trained else DEFAULT_CONTEXT
+
+
+def _prefix_ram(settings: Settings) -> int:
+    if settings.prefix_ram is not None:
+        return settings.prefix_ram
+    free, _ = memory()
+    return default_prefix_ram(free)
 
 
 def _completion(said: Sequence[Tokens], end: Finished) -> Completion:

@@ -240,3 +240,28 @@ def test_what_is_loaded_meets_what_asks_for_no_more() -> None:
     assert met(wish(num_gpu=-1))
     assert not met(wish(num_gpu=6))
     assert not met(wish(use_mmap=False))
+
+
+# --- prefixes outside the KV cache ----------------------------------------------------------------
+
+
+def test_prefixes_get_a_part_of_what_the_model_leaves_free() -> None:
+    hardware = machine(64)
+    placement = fit(LLAMA, wish(), Policy(), hardware)
+    left = int(64 * GIB * 0.9) - placement.ram
+    assert placement.spec.prefix_ram == left // 8
+    assert fit(LLAMA, wish(), Policy(), machine(1000)).spec.prefix_ram == 8 * GIB
+
+
+def test_prefixes_get_what_the_settings_say() -> None:
+    policy = Policy(prefix_ram=0, prefix_disk=5, prefix_dir="/p")
+    spec = fit(LLAMA, wish(), policy, machine(64)).spec
+    assert (spec.prefix_ram, spec.prefix_disk, spec.prefix_dir) == (0, 5, "/p")
+    spec = fit(LLAMA, wish(), Policy(prefix_ram=123), machine(64)).spec
+    assert (spec.prefix_ram, spec.prefix_disk) == (123, 0)
+
+
+def test_embeddings_have_no_prefixes() -> None:
+    policy = Policy(prefix_ram=GIB, prefix_disk=GIB)
+    spec = fit(BERT, wish(), policy, machine(64)).spec
+    assert (spec.prefix_ram, spec.prefix_disk) == (0, 0)

@@ -42,6 +42,10 @@ class Part:
     stop: int
     state: State
 
+    @property
+    def complete(self) -> bool:
+        return (self.start, self.stop) == (self.piece.start, self.piece.stop)
+
 
 class Tiers:
     """``layout`` stands for all that cached values depend on besides their tokens.

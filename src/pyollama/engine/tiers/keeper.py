@@ -1,0 +1,86 @@
+"""The tiers of one engine: between its KV sequences and where their prefixes are kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from pathlib import Path
+
+from pyollama.engine.backend import Backend, S
+from pyollama.engine.spec import LoadSpec
+from pyollama.engine.tiers.disk import DiskTier
+from pyollama.engine.tiers.host import HostTier
+from pyollama.engine.tiers.identity import layout
+from pyollama.engine.tiers.pieces import SIZE
+from pyollama.engine.tiers.tiers import Part, Tiers
+from pyollama.errors import PyollamaError
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 5.0
+"""How long the end of an engine may take to write what the disk lacks. A worker has twice that."""
+
+
+class Keeper:
+    """Implements :class:`~pyollama.engine.tier.Tier` on a backend."""
+
+    def __init__(self, backend: Backend[S], tiers: Tiers) -> None:
+        self._backend = backend
+        self._tiers = tiers
+        self._whole = not backend.limits.part
+        self._until: float | None = None
+
+    def match(self, tokens: array[int], limit: int) -> int:
+        return self._tiers.match(tokens, limit)
+
+    def keep(self, sequence: int, tokens: array[int]) -> None:
+        def save(start: int, stop: int) -> bytes:
+            if self._whole:
+                return self._backend.save(sequence)
+            return self._backend.save_part(sequence, start, stop)
+
+        self._tiers.offer(tokens, save, until=self._until)
+
+    def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
+        held = start
+        for part in self._tiers.take(tokens, start, len(tokens)):
+            try:
+                self._put_back(sequence, part)
+            except PyollamaError as error:
+                log.warning("%d tokens could not be restored: %s", part.stop - part.start, error)
+                if part.complete:  # another one might only have lacked room for the rest of it
+                    self._tiers.drop(part.piece)
+                break
+            held = part.stop
+        return held
+
+    def _put_back(self, sequence: int, part: Part) -> None:
+        if self._whole:
+            self._backend.restore(sequence, part.state)
+        else:
+            self._backend.restore_part(sequence, part.state, part.start, part.stop)
+
+    def hurry(self) -> None:
+        self._until = time.monotonic() + FLUSH_SECONDS
+
+    def close(self) -> None:
+        self._tiers.close(self._until or time.monotonic() + FLUSH_SECONDS)
+
+
+def keeper_for(spec: LoadSpec, backend: Backend[S]) -> Keeper | None:
+    """The tiers that ``spec`` asks for; ``None`` for none."""
+    if backend.info.embeddings or not (spec.prefix_ram or spec.prefix_disk):
+        return None
+    try:
+        key = layout([spec.path, *spec.adapters], backend.layout)
+    except OSError as error:
+        log.warning("prefixes are not kept: %s", error)
+        return None
+    disk = DiskTier(Path(spec.prefix_dir), key, spec.prefix_disk) if spec.prefix_disk else None
+    if disk is not None and not disk.open():
+        disk = None
+    if disk is None and not spec.prefix_ram:
+        return None
+    tiers = Tiers(key, HostTier(spec.prefix_ram), disk, size=min(SIZE, backend.limits.part))
+    return Keeper(backend, tiers)
