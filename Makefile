@@ -60,7 +60,7 @@ sync: $(VENV)/.dependencies
 	$(BIN)/python vendor/llama.cpp/sync.py
 
 build: $(VENV)/.installed  ## rebuild the extension after a change in src/native
-	@$(BIN)/cmake --build $(BUILD) --target _native
+	@$(BIN)/cmake --build $(BUILD) --target _native llama_chain
 	@$(BIN)/cmake --install $(BUILD) --component pyollama --prefix $(SITE_PACKAGES) >$(BUILD)/install.log
 
 ADDRESS = $${OLLAMA_HOST:-127.0.0.1:11434}

@@ -79,6 +79,23 @@ def max_sequences():
     return native_max_sequences()
 
 
+def kernels():
+    cdef const Kernels * const * available = available_kernels()
+    names = []
+    while available[0] != NULL:
+        names.append((<bytes>available[0].name).decode())
+        available += 1
+    return names
+
+
+def set_kernels(name):
+    cdef string wanted = _utf8(name)
+    if not use_kernels(wanted.c_str()):
+        raise errors.InvalidRequest(
+            f"this processor has no kernels named {name!r}, only {', '.join(kernels())}",
+            field="name")
+
+
 def quantize(
     src,
     dst,

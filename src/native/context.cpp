@@ -1,6 +1,7 @@
 #include "context.hpp"
 
 #include "exclusive.hpp"
+#include "sampler.hpp"
 
 #include "llama.h"
 

@@ -4,9 +4,11 @@
 #include "context_params.hpp"
 #include "memory.hpp"
 #include "model.hpp"
+#include "workers.hpp"
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +19,7 @@ struct llama_context;
 namespace pyollama {
 
 class Sampler;
+struct Scratch;
 
 // One entry per token; the arrays belong to the caller.
 struct Batch {
@@ -130,6 +133,8 @@ class Context {
     float * logits();
     const float * row_of(const float * data, size_t width, int32_t row) const;
     float * row_for(const Sampler & sampler, size_t index, int32_t row);
+    void for_each_row(size_t count, bool parallel,
+                      const std::function<void(size_t index, Scratch & scratch)> & task);
 
     std::shared_ptr<Model> model_;
     std::vector<std::shared_ptr<Adapter>> adapters_; // outlive context_, which refers to them
@@ -141,6 +146,8 @@ class Context {
     bool encoded_ = false; // an encoder's output is there for the decoder to look at
     size_t n_outputs_ = 0;
     bool has_logits_ = false; // of the last batch
+    Workers workers_;
+    std::vector<Scratch> scratch_; // one for each thread
 
     // reused by every batch
     std::vector<int32_t> seq_counts_;

@@ -5,27 +5,21 @@
 #include "sampler.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace pyollama {
 
 namespace {
 
-// The logarithm of the sum of the exponentials.
-double log_total(const float * values, size_t size) {
-    const float highest = *std::max_element(values, values + size);
-    double sum = 0.0;
-    for (size_t i = 0; i < size; ++i) {
-        sum += std::exp(values[i] - highest);
-    }
-    if (!std::isfinite(sum)) {
-        throw Error(Code::native_error, "the logits are not finite");
-    }
-    return static_cast<double>(highest) + std::log(sum);
-}
+// Waking a thread costs more than it saves on less work than this.
+constexpr size_t values_worth_a_thread = 100'000;
 
 const uint32_t * mask_of(const uint32_t * masks, size_t words, size_t index) {
     return masks == nullptr ? nullptr : masks + index * words;
+}
+
+template <typename Value> bool all_differ(std::vector<Value> values) {
+    std::sort(values.begin(), values.end());
+    return std::adjacent_find(values.begin(), values.end()) == values.end();
 }
 
 } // namespace
@@ -38,16 +32,32 @@ float * Context::row_for(const Sampler & sampler, size_t index, int32_t row) {
     return const_cast<float *>(row_of(logits(), logits_width(), row));
 }
 
+void Context::for_each_row(size_t count, bool parallel,
+                           const std::function<void(size_t index, Scratch & scratch)> & task) {
+    size_t threads = 1;
+    if (parallel) {
+        threads = std::min(count * logits_width() / values_worth_a_thread,
+                           static_cast<size_t>(n_threads()));
+    }
+    scratch_.resize(std::max({scratch_.size(), threads, size_t{1}}));
+    workers_.run(count, threads,
+                 [&](size_t index, size_t worker) { task(index, scratch_[worker]); });
+}
+
 void Context::sample(const int32_t * rows, const std::vector<std::shared_ptr<Sampler>> & samplers,
                      const uint32_t * masks, int32_t * out) {
     const Exclusive hold(busy_, "the context");
     std::vector<float *> values;
+    std::vector<const Sampler *> chosen_by;
     for (size_t i = 0; i < samplers.size(); ++i) {
         values.push_back(row_for(*samplers[i], i, rows[i]));
+        chosen_by.push_back(samplers[i].get());
     }
-    for (size_t i = 0; i < samplers.size(); ++i) {
-        out[i] = samplers[i]->sample(values[i], mask_of(masks, mask_words(), i));
-    }
+    // a sampler changes the row while it chooses, and itself
+    const bool parallel = all_differ(values) && all_differ(chosen_by);
+    for_each_row(samplers.size(), parallel, [&](size_t i, Scratch & scratch) {
+        out[i] = samplers[i]->sample(values[i], mask_of(masks, mask_words(), i), scratch);
+    });
 }
 
 size_t Context::verify(const int32_t * rows, const int32_t * drafts, size_t n_drafts,
@@ -60,8 +70,9 @@ size_t Context::verify(const int32_t * rows, const int32_t * drafts, size_t n_dr
     for (size_t i = 0; i < n_drafts; ++i) {
         model_->vocab().check(drafts[i]);
     }
+    scratch_.resize(std::max(scratch_.size(), size_t{1}));
     for (size_t i = 0;; ++i) {
-        out[i] = sampler.sample(values[i], mask_of(masks, mask_words(), i));
+        out[i] = sampler.sample(values[i], mask_of(masks, mask_words(), i), scratch_.front());
         if (i == n_drafts || out[i] != drafts[i]) {
             return i + 1;
         }
@@ -76,15 +87,18 @@ TokenLogprobs Context::logprobs(int32_t row, int32_t token, int32_t n_top) {
     if (n_top < 0 || static_cast<size_t>(n_top) > width) {
         throw Error(Code::invalid_request, "n_top must be 0 to the size of the vocabulary");
     }
-    const double total = log_total(values, width);
-    const auto logprob = [&](int32_t id) {
-        return static_cast<float>(static_cast<double>(values[id]) - total);
-    };
-    TokenLogprobs result{logprob(token), {}, {}};
-    result.top_ids = highest_tokens(values, width, static_cast<size_t>(n_top));
-    for (const int32_t id : result.top_ids) {
-        result.top_logprobs.push_back(logprob(id));
-    }
+    TokenLogprobs result;
+    for_each_row(1, false, [&](size_t, Scratch & scratch) {
+        scratch.row.read(values, width);
+        const double total = log_total(scratch.row);
+        result.chosen = static_cast<float>(static_cast<double>(values[token]) - total);
+        scratch.row.best(static_cast<size_t>(n_top), scratch.candidates.list);
+        for (const Candidate & one : scratch.candidates.list) {
+            result.top_ids.push_back(one.id);
+            result.top_logprobs.push_back(
+                static_cast<float>(static_cast<double>(one.logit) - total));
+        }
+    });
     return result;
 }
 
@@ -96,11 +110,13 @@ void Context::token_logprobs(const int32_t * rows, const int32_t * tokens, size_
         model_->vocab().check(tokens[i]);
         row_of(logits(), width, rows[i]);
     }
-    for (size_t i = 0; i < count; ++i) {
-        const float * values = row_of(logits(), width, rows[i]);
+    const float * data = count > 0 ? logits() : nullptr;
+    for_each_row(count, true, [&](size_t i, Scratch & scratch) {
+        const float * values = row_of(data, width, rows[i]);
+        scratch.row.read(values, width);
         out[i] =
-            static_cast<float>(static_cast<double>(values[tokens[i]]) - log_total(values, width));
-    }
+            static_cast<float>(static_cast<double>(values[tokens[i]]) - log_total(scratch.row));
+    });
 }
 
 } // namespace pyollama

@@ -116,6 +116,13 @@ cdef extern from "model.hpp" namespace "pyollama" nogil:
         cmap[string, string] metadata() except +raise_native
         vector[int32_t] invocation_tokens() except +raise_native
 
+cdef extern from "kernels.hpp" namespace "pyollama" nogil:
+    cdef struct Kernels:
+        const char * name
+    const Kernels * const * available_kernels() except +raise_native
+    const Kernels & native_kernels "pyollama::kernels"() except +raise_native
+    cbool use_kernels(const char * name) except +raise_native
+
 cdef extern from "sampler.hpp" namespace "pyollama" nogil:
     cdef cppclass SamplerParams:
         float temperature
@@ -152,6 +159,7 @@ cdef extern from "sampler.hpp" namespace "pyollama" nogil:
         NativeSampler(shared_ptr[NativeModel] model, SamplerParams params) except +raise_native
         uint32_t seed()
         vector[string] chain() except +raise_native
+        int32_t sample(float * logits, size_t count, const uint32_t * mask) except +raise_native
         void accept(const int32_t * tokens, size_t count, cbool grammar) except +raise_native
         void reset() except +raise_native
         shared_ptr[NativeSampler] clone() except +raise_native

@@ -91,6 +91,24 @@ cdef class Sampler:
     def chain(self):
         return _texts(self.use().get().chain())
 
+    def sample(self, logits, mask=None):
+        cdef shared_ptr[NativeSampler] native = self.use()
+        values = np.array(logits, np.float32, order="C")
+        if values.ndim != 1:
+            raise errors.InvalidRequest(
+                f"logits must have one dimension, not {values.ndim}", field="logits")
+        cdef float[::1] view = values
+        cdef size_t count = <size_t>values.size
+        cdef const uint32_t[:, ::1] mask_view = _masks(
+            None if mask is None else np.asarray(mask)[None], 1, (count + 31) // 32)
+        cdef const uint32_t * bits = _words(mask_view)
+        cdef int32_t token
+        if count == 0:
+            raise errors.InvalidRequest("logits are empty", field="logits")
+        with nogil:
+            token = native.get().sample(&view[0], count, bits)
+        return token
+
     def accept(self, tokens, *, grammar=True):
         cdef shared_ptr[NativeSampler] native = self.use()
         cdef const int32_t[::1] ids = _int32s("tokens", tokens)

@@ -458,6 +458,12 @@ class Sampler:
     @property
     def chain(self) -> list[str]:
         """Names of the active steps, in order."""
+    def sample(self, logits: ArrayLike, mask: ArrayLike | None = None) -> int:
+        """Choose a token out of one row of logits and accept it.
+
+        For logits that do not lie in a context; those are better sampled where they are, with
+        :meth:`Context.sample`, which also describes ``mask`` (here of one dimension).
+        """
     def accept(self, tokens: ArrayLike, *, grammar: bool = True) -> None:
         """Take note of tokens, for the penalties; a prompt's with ``grammar=False``.
 
@@ -548,6 +554,12 @@ def supports_mlock() -> bool: ...
 def max_devices() -> int: ...
 def max_sequences() -> int:
     """Upper limit of ``n_seq_max``."""
+
+def kernels() -> list[str]:
+    """Instruction sets that sampling can use on this processor; the first is the default."""
+
+def set_kernels(name: str) -> None:
+    """Use one of :func:`kernels` in the whole process, to test it or to measure it."""
 
 def quantize(
     src: str | os.PathLike[str],

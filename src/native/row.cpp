@@ -1,0 +1,195 @@
+#include "row.hpp"
+
+#include "kernels.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+namespace pyollama {
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+// A mask that leaves less than one token in so many is read token by token.
+constexpr size_t few = 16;
+
+} // namespace
+
+// --- reading ------------------------------------------------------------------------------------
+
+void Row::read(const float * values, size_t size) {
+    values_ = values;
+    ids_ = nullptr;
+    size_ = size;
+    find_maxima();
+}
+
+void Row::read_masked(const float * values, const uint32_t * mask, size_t size) {
+    if (read_few(values, mask, size)) {
+        return;
+    }
+    copied_values_.resize(size);
+    maxima_.resize(kernel_blocks(size));
+    values_ = copied_values_.data();
+    ids_ = nullptr;
+    size_ = size;
+    finish(kernels().masked_copy(values, mask, size, copied_values_.data(), maxima_.data()));
+}
+
+void Row::read_some(const std::vector<Candidate> & candidates) {
+    copied_ids_.clear();
+    copied_values_.clear();
+    for (const Candidate & candidate : candidates) {
+        copied_ids_.push_back(candidate.id);
+        copied_values_.push_back(candidate.logit);
+    }
+    values_ = copied_values_.data();
+    ids_ = copied_ids_.data();
+    size_ = copied_ids_.size();
+    find_maxima();
+}
+
+// False, and nothing done, where the mask allows more than a few.
+bool Row::read_few(const float * values, const uint32_t * mask, size_t size) {
+    copied_ids_.clear();
+    for (size_t begin = 0; begin < size; begin += 32) {
+        uint32_t word = mask[begin / 32];
+        if (size - begin < 32) {
+            word &= (uint32_t{1} << (size - begin)) - 1;
+        }
+        for (; word != 0; word &= word - 1) {
+            copied_ids_.push_back(static_cast<int32_t>(begin) + std::countr_zero(word));
+        }
+        if (copied_ids_.size() > size / few) {
+            return false;
+        }
+    }
+    copied_values_.clear();
+    for (const int32_t token : copied_ids_) {
+        copied_values_.push_back(values[token]);
+    }
+    values_ = copied_values_.data();
+    ids_ = copied_ids_.data();
+    size_ = copied_ids_.size();
+    find_maxima();
+    return true;
+}
+
+void Row::find_maxima() {
+    maxima_.resize(kernel_blocks(size_));
+    finish(kernels().block_maxima(values_, size_, maxima_.data()));
+}
+
+void Row::finish(bool finite) {
+    if (!finite) {
+        throw Error(Code::native_error, "the model computed logits that are not finite numbers");
+    }
+    const auto largest = std::max_element(maxima_.begin(), maxima_.end());
+    highest_ = largest == maxima_.end() ? -infinity : *largest;
+}
+
+// --- large values -------------------------------------------------------------------------------
+
+int32_t Row::best() const {
+    const auto block = std::find(maxima_.begin(), maxima_.end(), highest_) - maxima_.begin();
+    const float * begin = values_ + static_cast<size_t>(block) * kernel_block;
+    return id(static_cast<size_t>(std::find(begin, values_ + size_, highest_) - values_));
+}
+
+void Row::best(size_t count, std::vector<Candidate> & out) {
+    out.clear();
+    if (count == 0) {
+        return;
+    }
+    float floor = -infinity;
+    if (count < maxima_.size()) {
+        // this many values at least are as large as the smallest of this many maxima
+        const auto last = static_cast<std::ptrdiff_t>(count) - 1;
+        order_ = maxima_;
+        std::nth_element(order_.begin(), order_.begin() + last, order_.end(), std::greater<>());
+        floor = order_[count - 1];
+    }
+    at_least(floor, out);
+    if (out.size() > count) {
+        const auto end = out.begin() + static_cast<std::ptrdiff_t>(count);
+        std::nth_element(out.begin(), end - 1, out.end(), better);
+        out.erase(end, out.end());
+    }
+    std::sort(out.begin(), out.end(), better);
+}
+
+void Row::at_least(float floor, std::vector<Candidate> & out) const {
+    out.clear();
+    floor = std::max(floor, std::numeric_limits<float>::lowest());
+    for (size_t block = 0; block < maxima_.size(); ++block) {
+        if (maxima_[block] >= floor) {
+            append(block, floor, out);
+        }
+    }
+}
+
+void Row::append(size_t block, float floor, std::vector<Candidate> & out) const {
+    const size_t begin = block * kernel_block;
+    const size_t end = std::min(size_, begin + kernel_block);
+    Candidate found[kernel_block];
+    size_t count = 0;
+    for (size_t i = begin; i < end; ++i) {
+        found[count] = {id(i), values_[i]};
+        count += values_[i] >= floor ? 1 : 0;
+    }
+    out.insert(out.end(), found, found + count);
+}
+
+// --- sums ---------------------------------------------------------------------------------------
+
+double Row::deviation() const {
+    const Moments moments = kernels().moments(values_, size_, highest_);
+    const double mean = moments.sum / moments.count;
+    return std::sqrt(std::max(0.0, moments.squares / moments.count - mean * mean));
+}
+
+double Row::total(float scale, float floor) {
+    sums_.resize(maxima_.size());
+    kernels().exponential_sums(values_, size_, highest_, scale, floor, sums_.data());
+    return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+}
+
+int32_t Row::pick(double fraction, float scale, float floor) {
+    const double target = fraction * total(scale, floor);
+    double running = 0.0;
+    size_t chosen = 0;
+    for (size_t block = 0; block < sums_.size(); ++block) {
+        if (sums_[block] > 0.0) {
+            chosen = block;
+            running += sums_[block];
+            if (running >= target) {
+                break;
+            }
+        }
+    }
+    running -= sums_[chosen];
+    const float * values = values_ + chosen * kernel_block;
+    const size_t size = std::min(size_ - chosen * kernel_block, kernel_block);
+    float weights[kernel_block];
+    kernels().exponentials(values, size, highest_, scale, weights);
+    size_t last = 0;
+    for (size_t i = 0; i < size; ++i) {
+        if (weights[i] > 0.0f && values[i] >= floor) {
+            last = i;
+            running += static_cast<double>(weights[i]);
+            if (running >= target) {
+                break;
+            }
+        }
+    }
+    return id(chosen * kernel_block + last);
+}
+
+double log_total(Row & row) {
+    return static_cast<double>(row.highest()) + std::log(row.total(1.0f, -infinity));
+}
+
+} // namespace pyollama
