@@ -114,7 +114,7 @@ class Settings:
             noprune=read.boolean("OLLAMA_NOPRUNE", default.noprune),
             nohistory=read.boolean("OLLAMA_NOHISTORY", default.nohistory),
             editor=read.text("OLLAMA_EDITOR", default.editor),
-            debug=read.level("OLLAMA_DEBUG"),
+            debug=max(read.level("OLLAMA_DEBUG"), read.level("PYOLLAMA_DEBUG")),
         )
 
 

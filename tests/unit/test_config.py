@@ -115,6 +115,7 @@ def test_switches_have_three_states(text: str, value: bool | None) -> None:
 )
 def test_debug_level(text: str, level: int) -> None:
     assert Settings.load({"OLLAMA_DEBUG": text}).debug == level
+    assert Settings.load({"PYOLLAMA_DEBUG": text, "OLLAMA_DEBUG": "0"}).debug == level
 
 
 def test_lists_are_split_at_commas() -> None:

@@ -21,6 +21,7 @@ Environment Variables:
   OLLAMA_ORIGINS            Further origins that may call from a browser
   OLLAMA_NOPRUNE            Keep blobs that no model uses
   OLLAMA_DEBUG              1: debug messages, 2: all messages
+  PYOLLAMA_DEBUG            The same; also says what of each prompt was cached, and why not more
   PYOLLAMA_BUILTIN          0 hides the built-in model
   PYOLLAMA_PREFIX_RAM       Memory for prompts that left the KV cache, per model (default: a part)
   PYOLLAMA_PREFIX_DISK      Disk for them, so that they outlive a restart (default 0: none)

@@ -8,6 +8,7 @@ decode. Imports are few, because every load of a model waits for them.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import signal
 import socket
@@ -109,6 +110,7 @@ class Worker:
         match message:
             case wire.Load(spec, log_level):
                 self._log_level = log_level
+                _show_own_log(log_level)
                 self._loading = loading = self._native.loading()
                 self._outbox.put(wire.Progress(0.0))  # wakes the writer, which reports the rest
                 threading.Thread(
@@ -188,6 +190,16 @@ def _crash(
     traceback.print_exception(kind, error, trace)
     sys.stderr.flush()
     os._exit(os.EX_SOFTWARE)
+
+
+def _show_own_log(native_level: int) -> None:
+    """Write our own lines to the output, which the server passes on.
+
+    llama.cpp's are one level quieter than ours (``log.set_up``).
+    """
+    level = logging.DEBUG if native_level <= logging.INFO else logging.INFO
+    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.getLogger("pyollama").setLevel(level)
 
 
 def die_with_parent() -> None:
