@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from pyollama.engine.backend import Backend
 from pyollama.engine.loop import Abort, Close, Embed, EngineLoop, Generate, Restore, Sink
 from pyollama.engine.spec import LoadSpec
+from pyollama.engine.speculation.second_model import drafter_for
+from pyollama.engine.speculation.speculator import Drafter
 from pyollama.engine.tier import Tier
 from pyollama.engine.tiers.keeper import keeper_for
 from pyollama.errors import EngineClosed, EngineError, InvalidRequest, from_info
@@ -43,10 +45,16 @@ class EngineCore:
     must not be used twice.
     """
 
-    def __init__(self, backend: Backend[Any], sink: Sink, tier: Tier | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend[Any],
+        sink: Sink,
+        tier: Tier | None = None,
+        drafter: Drafter | None = None,
+    ) -> None:
         self.info: EngineInfo = backend.info
         self._backend = backend
-        self._loop: EngineLoop[Any] = EngineLoop(backend, sink, tier)
+        self._loop: EngineLoop[Any] = EngineLoop(backend, sink, tier, drafter)
         self._thread = threading.Thread(target=self._loop.run, name="engine", daemon=True)
         self._thread.start()
 
@@ -56,7 +64,7 @@ class EngineCore:
         from pyollama.engine.native_backend import NativeBackend
 
         backend = NativeBackend(spec, progress)
-        return cls(backend, sink, keeper_for(spec, backend))
+        return cls(backend, sink, keeper_for(spec, backend), drafter_for(spec, backend))
 
     def submit(self, request: GenerateRequest | EmbedRequest) -> None:
         """Take a request; raises ``EngineClosed`` instead if there will be no events for it."""
@@ -144,9 +152,14 @@ class Engine:
     been closed, or the program ends, it closes itself.
     """
 
-    def __init__(self, backend: Backend[Any], tier: Tier | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend[Any],
+        tier: Tier | None = None,
+        drafter: Drafter | None = None,
+    ) -> None:
         self._router = _Router()
-        self._core = EngineCore(backend, self._router.dispatch, tier)
+        self._core = EngineCore(backend, self._router.dispatch, tier, drafter)
         weakref.finalize(self, self._core.close)
 
     @classmethod
@@ -155,7 +168,7 @@ class Engine:
         from pyollama.engine.native_backend import NativeBackend
 
         backend = NativeBackend(spec, progress)
-        return cls(backend, keeper_for(spec, backend))
+        return cls(backend, keeper_for(spec, backend), drafter_for(spec, backend))
 
     @property
     def info(self) -> EngineInfo:

@@ -155,6 +155,8 @@ class Generator(Generic[S]):
 
     def close(self) -> None:
         """Hand the retired prefixes over to the tier; nothing runs any more."""
+        if self._speculator is not None:
+            self._speculator.close()
         if self._tier is not None:
             self._tier.hurry()
             for slot in self._slots.retired:

@@ -19,6 +19,7 @@ from pyollama.engine.backend import Backend, S
 from pyollama.engine.embedder import Embedder
 from pyollama.engine.generator import Generator
 from pyollama.engine.job import Job
+from pyollama.engine.speculation.speculator import Drafter, Speculator
 from pyollama.engine.tier import Tier
 from pyollama.errors import EngineClosed, EngineError, PyollamaError
 from pyollama.types import EmbedRequest, EngineEvent, EngineStats, GenerateRequest
@@ -69,14 +70,21 @@ Message = Generate | Embed | Abort | Restore | Close
 class EngineLoop(Generic[S]):
     """``run`` is the body of the thread; the rest may be read and called from any thread."""
 
-    def __init__(self, backend: Backend[S], sink: Sink, tier: Tier | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend[S],
+        sink: Sink,
+        tier: Tier | None = None,
+        drafter: Drafter | None = None,
+    ) -> None:
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._closing = False
         self._closing_lock = threading.Lock()
         self._backend = backend
         self._sink = sink
         self._events: list[EngineEvent] = []
-        self._generator = Generator(backend, self._events.append, tier)
+        speculator = Speculator(backend.info.n_ctx, drafter)
+        self._generator = Generator(backend, self._events.append, tier, speculator)
         self._embedder = Embedder(backend, self._events.append)
         self._steps = 0
         self._open = True

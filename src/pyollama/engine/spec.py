@@ -18,13 +18,15 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     cells (0: ``n_ctx * n_slots``) and ``n_sequences`` KV sequences; those that nobody runs in keep
     the prefixes of requests that are over (0: see :meth:`sequences`).
     ``n_gpu_layers`` < 0 means all, ``n_threads`` 0 as many as suit the model and the cores this
-    process may use, and ``None`` leaves a switch to llama.cpp. ``type_k`` and ``type_v`` are ggml
+    process may use, and ``None`` leaves a switch to llama.cpp. ``draft_path`` is a smaller model
+    with the same vocabulary, or empty. ``type_k`` and ``type_v`` are ggml
     type names of the KV cache. Prefixes that leave it may take ``prefix_ram`` bytes of memory, and
     together with those of all other models ``prefix_disk`` bytes in the folder ``prefix_dir``.
     """
 
     path: str
     adapters: tuple[str, ...] = ()
+    draft_path: str = ""
     n_ctx: int = 4096
     n_slots: int = 1
     n_cells: int = 0
