@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from array import array
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.engine.simulated import SimulatedBackend, SimulatedSampler
 
-from pyollama.engine.generator import Generator
+from pyollama.engine.generator import Generator, Totals
 from pyollama.engine.job import Job
+from pyollama.engine.tier import Tier
 from pyollama.errors import Aborted, NativeError, OutOfCells
 from pyollama.types import (
     ContextShifted,
@@ -32,9 +35,12 @@ SYSTEM = list(range(1, 41))
 class Bench:
     backend: SimulatedBackend
     events: list[EngineEvent] = field(default_factory=list)
+    tier: Tier | None = None
 
     def __post_init__(self) -> None:
-        self.generator: Generator[SimulatedSampler] = Generator(self.backend, self.events.append)
+        self.generator: Generator[SimulatedSampler] = Generator(
+            self.backend, self.events.append, self.tier
+        )
 
     def add(self, request: GenerateRequest) -> None:
         self.generator.add(Job(request, self.backend.info.n_ctx, submitted=0))
@@ -347,6 +353,136 @@ def test_a_failed_decode_ends_those_in_it_and_nothing_else() -> None:
     assert bench.finished("c").usage.cached_tokens == 0
 
 
+# --- priorities, tiers, and what operators see ----------------------------------------------------
+
+
+def test_the_lowest_priority_gives_way() -> None:
+    backend = SimulatedBackend(n_slots=3, cells=160)
+    bench = Bench(backend)
+    priorities = {"1": "batch", "2": "normal", "3": "interactive"}
+    wanted = [
+        request([int(name)] * 16, name, max_tokens=-1, n_ctx=62, ignore_eos=True, priority=priority)
+        for name, priority in priorities.items()
+    ]
+    for each in wanted:
+        bench.add(each)
+        bench.generator.step()
+    bench.run()
+    ends = [event.id for event in bench.events if isinstance(event, Finished)]
+    assert ends == ["2", "3", "1"] and bench.generator.preemptions == 1
+    for each in wanted:
+        assert bench.outcome(each.id) == alone(each, backend)
+
+
+def test_what_is_urgent_is_begun_first() -> None:
+    backend = SimulatedBackend(n_slots=1)
+    bench = Bench(backend)
+    bench.run(
+        request([1, 1], "a", priority="batch"),
+        request([2, 2], "b"),
+        request([3, 3], "c", priority="interactive"),
+    )
+    assert backend.prompts == [[3, 3], [2, 2], [1, 1]]
+
+
+def test_prefixes_outlive_the_slots_they_were_computed_in() -> None:
+    backend = SimulatedBackend(n_slots=1, sequences=6, cells=300)
+    bench = Bench(backend)
+    for turn in ("first", "again"):
+        for n in range(5):
+            bench.run(request([n + 1, *SYSTEM[:20], n], f"{turn}{n}", max_tokens=2))
+    assert [bench.finished(f"again{n}").usage.cached_tokens for n in range(5)] == [21] * 5
+
+
+@pytest.mark.parametrize("change", ["same", "other answer"])
+def test_where_memory_cannot_be_cut_turns_go_on_from_checkpoints(change: str) -> None:
+    backend = SimulatedBackend(n_slots=1, sequences=6, can_trim=False)
+    bench = Bench(backend)
+    bench.run(request(SYSTEM, ignore_eos=True, max_tokens=4))
+    said = backend.held()[0][len(SYSTEM) :]
+    follows = said if change == "same" else [39, 39, 39]
+    bench.run(request([*SYSTEM, *follows, 5, 6], "b", max_tokens=1))
+    expected = len(SYSTEM) + len(said) if change == "same" else len(SYSTEM) - 1
+    assert bench.finished("b").usage.cached_tokens == expected
+
+
+class Shelf:
+    """A tier that keeps whole prefixes of the simulated backend."""
+
+    def __init__(self, backend: SimulatedBackend) -> None:
+        self.backend = backend
+        self.kept: dict[tuple[int, ...], bytes] = {}
+        self.lost = False
+
+    def match(self, tokens: array[int], limit: int) -> int:
+        fits = (each for each in self.kept if each == tuple(tokens[:limit][: len(each)]))
+        return max(map(len, fits), default=0)
+
+    def keep(self, sequence: int, tokens: array[int]) -> None:
+        self.kept[tuple(tokens)] = self.backend.save(sequence)
+
+    def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
+        if self.lost:
+            return start
+        self.backend.restore(sequence, self.kept[tuple(tokens)])
+        return len(tokens)
+
+    def hurry(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_left_the_cells_comes_back_from_a_tier(lost: bool) -> None:
+    backend = SimulatedBackend(n_slots=1)
+    shelf = Shelf(backend)
+    bench = Bench(backend, tier=shelf)
+    bench.run(request(SYSTEM, max_tokens=1), request([9, 8, 7], "b"))
+    assert tuple(SYSTEM) in shelf.kept
+    shelf.lost = lost
+    again = request([*SYSTEM, 1, 2], "c")
+    bench.run(again)
+    assert bench.finished("c").usage.cached_tokens == (0 if lost else len(SYSTEM))
+    assert bench.outcome("c") == alone(again, backend)
+    assert bench.generator.evictions == 2
+
+
+def test_a_closing_engine_hands_its_prefixes_over() -> None:
+    backend = SimulatedBackend(n_slots=2)
+    shelf = Shelf(backend)
+    bench = Bench(backend, tier=shelf)
+    bench.run(request([1, 2, 3], max_tokens=1), request([4, 5, 6], "b", max_tokens=1))
+    bench.generator.close()
+    assert set(shelf.kept) == {(1, 2, 3), (4, 5, 6)}
+
+
+def test_totals_are_what_happened() -> None:
+    backend = SimulatedBackend(n_slots=2)
+    bench = Bench(backend)
+    bench.run(request(SYSTEM, max_tokens=3, ignore_eos=True))
+    bench.run(request([*SYSTEM, 1], "b", max_tokens=1), request([7], "c", max_tokens=1))
+    assert bench.generator.totals == Totals(
+        finished=3,
+        hits=1,
+        prompt_tokens=40 + 41 + 1,
+        cached_tokens=40,
+        computed_tokens=backend.decoded,
+        sampled_tokens=5,
+    )
+    assert backend.decoded == 42 + 1 + 1
+
+
+def test_a_miss_is_explained_by_its_first_token(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(SimulatedBackend())
+    bench.run(request(SYSTEM, max_tokens=1))
+    with caplog.at_level(logging.DEBUG, "pyollama.engine"):
+        bench.run(request([*SYSTEM[:20], 6, 7, 8], "b", max_tokens=1))
+    (line,) = caplog.messages
+    assert line == (
+        "request b: 20 of 23 tokens cached, from a retired prefix; the best candidate differs "
+        "at position 20: token 6 b'a' here, token 21 there"
+    )
+
+
 # --- anything at all ------------------------------------------------------------------------------
 
 prompts = st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=30) | st.builds(
@@ -385,7 +521,7 @@ backends = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.lists(actions, max_size=25), backends)
 def test_any_company_gives_the_answers_of_a_lone_request(
     script: list[GenerateRequest | tuple[str, int]], backend: SimulatedBackend

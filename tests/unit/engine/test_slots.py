@@ -127,3 +127,106 @@ def test_a_restored_prefix_is_found() -> None:
     adopted = slots.adopt(token_array([1, 2, 3]))
     assert adopted is not None
     assert slots.match(array("i", [1, 2, 3, 4]), 3) == (adopted, 3)
+
+
+# --- more sequences than may run ------------------------------------------------------------------
+
+
+def kept(slots: Slots) -> list[list[int]]:
+    return sorted(list(slot.tokens) for slot in slots.retired)
+
+
+def test_retired_prefixes_stay_while_there_are_slots() -> None:
+    slots = Slots(5, cells=100, running=1)
+    for n in range(5):
+        hold(slots, n, n, n)
+    assert slots.idle == 1
+    assert len(kept(slots)) == 5
+    hold(slots, 7, 7, 7)
+    assert [0, 0, 0] not in kept(slots)
+
+
+def test_no_more_run_than_may() -> None:
+    slots = Slots(5, cells=100, running=2)
+    assert place(slots, 1, 2) and place(slots, 3, 4)
+    assert slots.idle == 0 and place(slots, 5, 6) is None
+
+
+def test_what_costs_least_to_compute_again_goes_first() -> None:
+    slots = Slots(4, cells=100)
+    long = hold(slots, *range(50))
+    hold(slots, 60, 61)
+    assert slots.evict() is not long, "although it is older"
+
+
+def test_what_another_sequence_stands_in_for_costs_nothing() -> None:
+    slots = Slots(4, cells=100)
+    hold(slots, *range(60, 80))
+    part = hold(slots, *range(10, 30))
+    whole = place(slots, *range(10, 34))
+    assert whole is not None and whole.slot is part, "it goes on in place"
+    slots.extend(whole.slot, token_array([30, 31, 32, 33]))
+    copy = place(slots, *range(10, 30), 99, 98)
+    assert copy is not None
+    slots.extend(copy.slot, token_array([99]))
+    slots.retire(copy.slot)
+    assert slots.evict() is copy.slot, "one token of its own, against twenty older ones"
+    assert slots.cells.used == 20 + 24
+
+
+def test_the_old_goes_before_the_new_of_the_same_length() -> None:
+    slots = Slots(3, cells=100)
+    first, second = hold(slots, 1, 1, 1), hold(slots, 2, 2, 2)
+    hold(slots, 1, 1, 1, 1)
+    assert first.tokens and slots.evict() is second
+
+
+def test_a_sequence_that_another_one_covers_is_not_kept() -> None:
+    slots = Slots(4, cells=100)
+    hold(slots, 1, 2, 3, 4)
+    again = place(slots, 1, 2, 3, 4)
+    assert again is not None
+    slots.extend(again.slot, token_array([4]))
+    slots.retire(again.slot)
+    assert kept(slots) == [[1, 2, 3, 4]]
+    assert slots.cells.used == 4 and slots.evictions == 0
+
+
+def test_retired_prefixes_keep_to_their_bound() -> None:
+    slots = Slots(9, cells=100, retained=10)
+    running = place(slots, *range(50, 80))
+    assert running is not None
+    slots.extend(running.slot, token_array(range(50, 80)))
+    for n in range(5):
+        hold(slots, n, n, n, n)
+    assert len(kept(slots)) == 2
+    assert slots.cells.used == 30 + 8
+    shared = place(slots, *range(50, 80), 1, 2)
+    assert shared is not None
+    slots.extend(shared.slot, token_array([1, 2]))
+    slots.retire(shared.slot)
+    assert slots.cells.used == 30 + 10, "cells of those that run do not count"
+
+
+def test_room_is_made_of_retired_prefixes_only() -> None:
+    slots = Slots(4, cells=20)
+    hold(slots, 1, 1, 1, 1)
+    busy = place(slots, 2, 2, 2)
+    assert busy is not None
+    slots.extend(busy.slot, token_array([2] * 14))
+    assert slots.room(2) and slots.cells.used == 18
+    assert slots.room(6) and slots.cells.used == 14
+    assert not slots.room(7)
+
+
+def test_a_shift_makes_room_for_cells_of_its_own() -> None:
+    slots = Slots(4, cells=30)
+    first = hold(slots, *range(12))
+    placement = place(slots, *range(12), 99)
+    assert placement is not None and placement.slot is first
+    slots.extend(first, token_array([99]))
+    other = place(slots, *range(12), 98)
+    assert other is not None and slots.cells.used == 13
+    assert slots.shift(first, "a", keep=2, discard=4)
+    assert slots.cells.used == 12 + 9
+    assert not slots.shift(other.slot, "b", keep=0, discard=1) or slots.cells.used <= 30
