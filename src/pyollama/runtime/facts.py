@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyollama.store.gguf import GGUFArray, Value
 
@@ -41,6 +41,15 @@ class ModelFacts:
             kv_elements=_kv_elements(header),
             state_bytes=_state_bytes(header),
             embeddings=header.get("pooling_type") is not None,
+        )
+
+    def beside(self, draft: ModelFacts) -> ModelFacts:
+        """What both models together take; the draft model has as long a context."""
+        return replace(
+            self,
+            size=self.size + draft.size,
+            kv_elements=self.kv_elements + draft.kv_elements,
+            state_bytes=self.state_bytes + draft.state_bytes,
         )
 
 

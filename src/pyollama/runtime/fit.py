@@ -67,18 +67,22 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request wants loaded. ``automatic``: nobody asked for this ``n_ctx``."""
+    """What a request wants loaded. ``automatic``: nobody asked for this ``n_ctx``.
+
+    ``draft`` is the path of a draft model, or empty.
+    """
 
     path: str
     adapters: tuple[str, ...]
     n_ctx: int
     automatic: bool
     options: LoadOptions
+    draft: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
         """Equal for everything that one loaded model can serve."""
-        return (self.path, *self.adapters)
+        return (self.path, self.draft, *self.adapters)
 
     def met_by(self, other: Wish, *, n_ctx: int, n_ctx_train: int) -> bool:
         """Whether what was loaded for ``other``, with ``n_ctx``, will do.
@@ -196,6 +200,7 @@ class _Fitting:
         return LoadSpec(
             path=self.wish.path,
             adapters=self.wish.adapters,
+            draft_path=self.wish.draft,
             n_ctx=n_ctx,
             n_slots=n_slots,
             n_batch=n_batch,

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from pyollama.engine.interface import EngineLike
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import ModelLoadError
+from pyollama.errors import ModelLoadError, PyollamaError
 from pyollama.runtime import devices
 from pyollama.runtime.devices import Hardware
 from pyollama.runtime.facts import ModelFacts
 from pyollama.runtime.fit import Placement, Policy, Wish, default_context, fit
+from pyollama.store.gguf import read_gguf
 from pyollama.store.model import StoredModel
 from pyollama.types import LoadOptions
 from pyollama.worker.health import WorkerLimits
@@ -67,6 +68,7 @@ class ModelLoader:
             n_ctx=options.num_ctx or self._default_context,
             automatic=not options.num_ctx,
             options=options,
+            draft=str(model.draft_path or ""),
         )
 
     def place(
@@ -77,11 +79,21 @@ class ModelLoader:
         loaded: Sequence[Placement],
     ) -> Placement:
         facts = ModelFacts.read(model.metadata, _size([wish.path, *wish.adapters]))
+        if wish.draft:
+            facts = _with_draft(facts, wish.draft)
         hardware = self._hardware()
         return fit(facts, wish, self._policy, hardware, loading=loading, loaded=loaded)
 
     async def start(self, placement: Placement, on_death: Callable[[], None]) -> EngineLike:
         return await self._start(placement.spec, on_death=on_death, limits=self._limits)
+
+
+def _with_draft(facts: ModelFacts, path: str) -> ModelFacts:
+    try:
+        draft = ModelFacts.read(read_gguf(Path(path)).metadata, _size([path]))
+    except PyollamaError:
+        return facts  # the engine does without it, and says so
+    return facts.beside(draft)
 
 
 def _size(paths: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import pytest
 from tests.unit.runtime.fakes import FakeEngine, stored
 
@@ -61,6 +62,35 @@ async def test_a_model_is_placed_by_its_files_and_started(tmp_path: Path) -> Non
     assert isinstance(engine, FakeEngine)
     assert (engine.spec.path, engine.spec.adapters) == (str(weights), (str(lora),))
     assert engine.spec.n_ctx == 64
+
+
+def test_a_draft_model_is_counted_and_passed_on(tmp_path: Path) -> None:
+    weights, draft = tmp_path / "w", tmp_path / "d"
+    weights.write_bytes(b"x" * 1000)
+    writer = gguf.GGUFWriter(draft, "llama")
+    for key, value in (("block_count", 2), ("embedding_length", 8), ("attention.head_count", 2)):
+        writer.add_uint32(f"llama.{key}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    ours = loader(policy=Policy(num_parallel=1))
+    placements = []
+    for path in (None, draft, tmp_path / "nowhere"):
+        model = replace(stored("a", str(weights)), draft_path=path)
+        placements.append(ours.place(model, ours.wish(model, LoadOptions(num_ctx=64)), [], []))
+    plain, drafting, broken = placements
+    cache = 2 * 2 * 8 * 64 * 2  # keys and values, layers, width, tokens, bytes
+    assert drafting.ram - plain.ram == draft.stat().st_size + cache
+    assert broken.ram == plain.ram
+    assert [each.spec.draft_path for each in placements[:2]] == ["", str(draft)]
+
+
+def test_a_draft_model_belongs_to_what_is_loaded() -> None:
+    plain = stored("a", "/w")
+    drafting = replace(plain, draft_path=Path("/d"))
+    ours = loader()
+    keys = {ours.wish(model, LoadOptions()).key for model in (plain, drafting)}
+    assert len(keys) == 2
 
 
 def test_weights_that_are_not_there_are_a_load_error() -> None:
