@@ -126,7 +126,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
 
     ``n_ctx`` is this request's own context limit (0: the engine's). ``max_tokens`` < 0 means up to
     the context. ``logprobs`` is the number of alternatives wanted beside the chosen token, ``None``
-    switches log-probabilities off. ``preserved_tokens`` are special tokens shown as text. When the
+    switches log-probabilities off; ``prompt_logprobs`` asks for those of the prompt, for which all
+    of it has to be computed, cached or not. ``preserved_tokens`` are special tokens shown as text. When the
     context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens. ``key`` says
     who asks: within a ``priority``, keys get equal shares. At most ``max_draft`` tokens are drafted
     at a time: 0 switches speculation off, -1 leaves it to the engine.
@@ -141,6 +142,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     n_keep: int = 0
     shift: bool = False
     logprobs: int | None = None
+    prompt_logprobs: bool = False
     preserved_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False
     max_draft: int = -1
@@ -202,13 +204,18 @@ class ContextShifted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """Terminal. ``limit`` says which limit a ``length`` finish ran into."""
+    """Terminal. ``limit`` says which limit a ``length`` finish ran into.
+
+    ``prompt_logprobs``, if asked for, is float32: the log-probability of each token of the prompt
+    but the first, given those before it.
+    """
 
     id: str
     reason: FinishReason
     usage: Usage
     stop: str = ""
     limit: Literal["", "max_tokens", "context"] = ""
+    prompt_logprobs: bytes = b""
 
 
 class Embedded(msgspec.Struct, frozen=True, tag=True):

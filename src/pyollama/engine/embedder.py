@@ -111,6 +111,10 @@ class EmbedQueue:
         return pack
 
 
+def _finite(vector: NDArray[np.float32]) -> bool:
+    return bool(np.isfinite(vector).all())
+
+
 class Embedder:
     """Runs all embedding requests of an engine, one batch a step. Belongs to the engine thread."""
 
@@ -158,16 +162,16 @@ class Embedder:
             for item in pack:
                 self._fail(item.job, error)
             return
-        finite: list[bool] = np.isfinite(vectors).all(axis=1).tolist()
-        for item, vector, good in zip(pack, vectors, finite, strict=True):
-            self._put(item, vector, good=good)
+        for item, vector in zip(pack, vectors, strict=True):
+            self._put(item, vector)
 
     def _embed(self, inputs: list[Int32s]) -> NDArray[np.float32]:
         """What is not a number spreads within a batch: such inputs are computed again, alone."""
         vectors = self._backend.embed(inputs)
         if len(inputs) > 1:
-            for index in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
-                vectors[index] = self._backend.embed([inputs[index]])[0]
+            for index, vector in enumerate(vectors):
+                if not _finite(vector):
+                    vectors[index] = self._backend.embed([inputs[index]])[0]
         return vectors
 
     def fail_all(self, error: PyollamaError) -> None:
@@ -199,10 +203,10 @@ class Embedder:
             raise InvalidRequest(f"inputs: the model has no token {wrong}", field="inputs")
         return np.fromiter(chain.from_iterable(request.inputs), np.int32)
 
-    def _put(self, item: EmbedItem, vector: NDArray[np.float32], *, good: bool) -> None:
+    def _put(self, item: EmbedItem, vector: NDArray[np.float32]) -> None:
         if item.job.request.id not in self._jobs:
             return  # failed by another input of this batch
-        if not good:
+        if not _finite(vector):
             self._fail(item.job, EngineError(f"the embedding of input {item.index} is not finite"))
         elif item.job.put(item.index, vector):
             self._finish(item.job)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Generic, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyollama.engine.backend import Backend, S
 from pyollama.engine.output import AnswerText, Chunk, TokenOutput
 from pyollama.engine.sequence import Sequence
@@ -35,6 +38,8 @@ class Job(Generic[S]):
         self.accepted = 0
         self._text = AnswerText(request.stop)
         self._preserved = frozenset(request.preserved_tokens)
+        n_scored = len(request.tokens) - 1 if request.prompt_logprobs else 0
+        self._prompt_logprobs = np.zeros(max(n_scored, 0), np.float32)
         self._submitted = submitted
         self._started = 0
         self._first_token = 0
@@ -61,6 +66,12 @@ class Job(Generic[S]):
             return [*self._tokens(chunk), self._finished("stop", now, stop=self._text.stop)]
         return self._tokens(chunk)
 
+    def scored(self, start: int, logprobs: NDArray[np.float32]) -> None:
+        """Take in the log-probabilities of the tokens behind the rows from ``start`` on."""
+        stop = start + len(logprobs)
+        self._prompt_logprobs[start:stop] = logprobs
+        self.sequence.scored = max(self.sequence.scored, stop)
+
     def finish(self, reason: FinishReason, now: int, limit: Limit = "") -> list[EngineEvent]:
         """The end of the answer, after what was still held back."""
         return [*self._tokens(self._text.flush()), self._finished(reason, now, limit=limit)]
@@ -86,7 +97,8 @@ class Job(Generic[S]):
         self, reason: FinishReason, now: int, *, stop: str = "", limit: Limit = ""
     ) -> Finished:
         self.over = True
-        return Finished(self.request.id, reason, self._usage(now), stop, limit)
+        scores = self._prompt_logprobs[: self.sequence.scored].tobytes()
+        return Finished(self.request.id, reason, self._usage(now), stop, limit, scores)
 
     def _usage(self, now: int) -> Usage:
         """What was run through takes at least a nanosecond, so 0 always means: not reached."""

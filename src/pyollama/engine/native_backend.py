@@ -145,6 +145,9 @@ class NativeBackend:
         top = zip(ids.tolist(), values.tolist(), strict=True)
         return logprob, tuple(self._alternative(token, value) for token, value in top)
 
+    def token_logprobs(self, rows: Sequence[int], tokens: Sequence[int]) -> NDArray[np.float32]:
+        return self._context.token_logprobs(rows, tokens)
+
     def _alternative(self, token: int, logprob: float) -> TokenLogprob:
         piece = self.piece(token, special=True)
         return TokenLogprob(piece.decode(errors="replace"), logprob, piece)

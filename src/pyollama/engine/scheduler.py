@@ -35,6 +35,9 @@ MIN_SHARED = 32
 """Tokens that must be saved before a request waits for another one to compute them, or a state is
 kept and restored rather than computed again."""
 
+SCORED_ROWS = 64
+"""Rows of a prompt whose logits are wanted at a time: each takes the size of the vocabulary."""
+
 RESERVE = 32
 """Cells that are left for the answer of each running request when another one is admitted."""
 
@@ -55,6 +58,19 @@ class Chunk:
     @property
     def rows(self) -> int:
         return self.count + len(self.drafts)
+
+    @property
+    def samples(self) -> bool:
+        """Whether a token is to be sampled behind it."""
+        return self.sequence.samples and self.start + self.count == len(self.sequence.tokens)
+
+    @property
+    def scored(self) -> array[int]:
+        """The tokens of the prompt behind its first rows, if they are to be scored."""
+        if not self.sequence.request.prompt_logprobs:
+            return token_array()
+        stop = min(self.start + self.count + 1, self.sequence.n_prompt)
+        return self.sequence.tokens[self.start + 1 : stop]
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +371,8 @@ class Scheduler:
             if not self._prefills(sequence) or count <= 0:
                 continue
             outputs = int(sequence.samples and count == sequence.pending)
+            if sequence.unscored > 0:
+                outputs = count = min(count, SCORED_ROWS)
             chunks.append(Chunk(sequence, sequence.computed, count, outputs))
             budget -= count
         return chunks

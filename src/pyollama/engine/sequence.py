@@ -16,7 +16,8 @@ class Sequence:
     ``tokens`` is prompt and answer by position, as the model is to see it; a context shift takes
     some out of the middle. What the slot does not hold of it is still to be computed, so a sequence
     that lost its KV only has to be computed again. ``n_ctx`` is the most tokens it may have,
-    ``cached`` how much of the prompt was there when it began, and ``origin`` where. ``marks`` are
+    ``cached`` how much of the prompt was there when it began, and ``origin`` where. ``scored`` rows
+    of the prompt have told the log-probability of the token behind them. ``marks`` are
     the lengths at which a checkpoint is to be made, ``parked`` is what was kept of it when it had
     to give way.
     """
@@ -33,6 +34,7 @@ class Sequence:
         "origin",
         "parked",
         "request",
+        "scored",
         "slot",
         "started",
         "tokens",
@@ -49,6 +51,7 @@ class Sequence:
         self.cached = 0
         self.origin = "nowhere"
         self.generated = 0
+        self.scored = 0
         self.leader: Sequence | None = None
         self.awaits = 0
         self.marks: set[int] = set()
@@ -69,8 +72,17 @@ class Sequence:
 
     @property
     def reusable(self) -> int:
-        """How many tokens may come from a cache: the logits of the last one are needed."""
-        return len(self.tokens) - 1
+        """How many tokens may come from a cache: the logits of the last one are needed.
+
+        For log-probabilities of the prompt those of all are, but only once.
+        """
+        known = len(self.tokens) - 1
+        return min(known, self.scored) if self.request.prompt_logprobs else known
+
+    @property
+    def unscored(self) -> int:
+        """Rows of the prompt that are still to be scored."""
+        return self.n_prompt - 1 - self.scored if self.request.prompt_logprobs else 0
 
     @property
     def samples(self) -> bool:

@@ -159,6 +159,10 @@ class SimulatedBackend:
         top = tuple(TokenLogprob(str(n), -float(n), str(n).encode()) for n in range(n_top))
         return -0.5, top
 
+    def token_logprobs(self, rows: Sequence[int], tokens: Sequence[int]) -> NDArray[np.float32]:
+        pairs = zip(rows, tokens, strict=True)
+        return np.array([-(self._outputs[row] % 1000) - token for row, token in pairs], np.float32)
+
     def is_eog(self, token: int) -> bool:
         return token == EOG
 
