@@ -268,7 +268,7 @@ class Scheduler:
     def _shift_full(self) -> None:
         for sequence in self.running:
             slot = sequence.slot
-            if slot is None or not sequence.decoding or not sequence.full:
+            if slot is None or not sequence.full or not sequence.decoding:
                 continue
             keep, discard = sequence.shift_range()
             self._unsettled.add(sequence)
@@ -322,7 +322,7 @@ class Scheduler:
             sequence.marks.add(shared)
 
     def _checkpoint(self) -> None:
-        for sequence in self._running:
+        for sequence in () if self._slots.can_trim else self._running:
             if sequence.slot is not None and sequence.computed in sequence.marks:
                 sequence.marks.discard(sequence.computed)
                 if sequence.computed:
@@ -363,7 +363,9 @@ class Scheduler:
         return 0
 
     def _prompt_chunks(self, budget: int) -> list[Chunk]:
-        chunks = []
+        chunks: list[Chunk] = []
+        if budget <= 0:
+            return chunks
         for sequence in sorted(self._able(), key=_rank):
             stops = (mark - sequence.computed for mark in sequence.marks)
             stop = min((stop for stop in stops if stop > 0), default=sequence.pending)
