@@ -15,6 +15,8 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 // A mask that leaves less than one token in so many is read token by token.
 constexpr size_t few = 16;
+// How finely the logits are told apart where the likeliest are counted out.
+constexpr int32_t intervals = 4096;
 
 } // namespace
 
@@ -155,6 +157,61 @@ double Row::total(float scale, float floor) {
     sums_.resize(maxima_.size());
     kernels().exponential_sums(values_, size_, highest_, scale, floor, sums_.data());
     return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+}
+
+// Counting out by intervals of the logit takes two looks at each value; sorting would take many.
+float Row::nucleus_floor(double p, float floor) {
+    floor = std::max(floor, std::numeric_limits<float>::lowest());
+    shares_.assign(intervals, 0.0);
+    float weights[kernel_block];
+    int32_t places[kernel_block];
+    for (size_t block = 0; block < maxima_.size(); ++block) {
+        const size_t size = find_intervals(block, floor, places);
+        const float * values = values_ + block * kernel_block;
+        kernels().exponentials(values, size, highest_, 1.0f, weights);
+        for (size_t i = 0; i < size; ++i) {
+            shares_[static_cast<size_t>(places[i])] += static_cast<double>(weights[i]);
+        }
+    }
+    shares_.back() = 0.0; // what is below the floor
+    double left = p * std::accumulate(shares_.begin(), shares_.end(), 0.0);
+    int32_t last = 0;
+    while (last + 2 < intervals && shares_[static_cast<size_t>(last)] < left) {
+        left -= shares_[static_cast<size_t>(last++)];
+    }
+    order_.clear();
+    for (size_t block = 0; block < maxima_.size(); ++block) {
+        const size_t size = find_intervals(block, floor, places);
+        const float * values = values_ + block * kernel_block;
+        size_t count = 0;
+        for (size_t i = 0; i < size; ++i) {
+            weights[count] = values[i];
+            count += places[i] == last ? 1 : 0;
+        }
+        order_.insert(order_.end(), weights, weights + count);
+    }
+    std::sort(order_.begin(), order_.end(), std::greater<>());
+    for (const float value : order_) {
+        left -= static_cast<double>(std::exp(value - highest_));
+        if (left <= 0.0) {
+            return value;
+        }
+    }
+    return order_.empty() ? floor : order_.back();
+}
+
+// In which interval of the logit each value of a block lies; the last one is for those below
+// `floor`. Returns how many values there are.
+size_t Row::find_intervals(size_t block, float floor, int32_t * places) const {
+    constexpr float per_logit = 256.0f;
+    const float * values = values_ + block * kernel_block;
+    const size_t size = std::min(size_ - block * kernel_block, kernel_block);
+    for (size_t i = 0; i < size; ++i) {
+        const float distance = (highest_ - values[i]) * per_logit;
+        const float place = distance < intervals - 2 ? distance : intervals - 2;
+        places[i] = values[i] >= floor ? static_cast<int32_t>(place) : intervals - 1;
+    }
+    return size;
 }
 
 int32_t Row::pick(double fraction, float scale, float floor) {

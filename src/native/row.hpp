@@ -43,7 +43,11 @@ class Row {
     double deviation() const;
     // The sum of exp((logit - highest) * scale) over the candidates not below `floor`.
     double total(float scale, float floor);
-    // The candidate where the running sum of the same, by id, reaches a fraction of it.
+    // The smallest logit among the likeliest candidates that make up the share `p` of the sum of
+    // exp(logit) over all that are not below `floor`.
+    float nucleus_floor(double p, float floor);
+    // The candidate where the running sum of the weights of total(), by id, reaches a fraction of
+    // it.
     int32_t pick(double fraction, float scale, float floor);
 
   private:
@@ -53,6 +57,7 @@ class Row {
     void find_maxima();
     void finish(bool finite);
     bool read_few(const float * values, const uint32_t * mask, size_t size);
+    size_t find_intervals(size_t block, float floor, int32_t * places) const;
     void append(size_t block, float floor, std::vector<Candidate> & out) const;
 
     const float * values_ = nullptr;
@@ -60,8 +65,9 @@ class Row {
     size_t size_ = 0;
     float highest_ = 0.0f;
     std::vector<float> maxima_;
-    std::vector<float> order_; // of the maxima
+    std::vector<float> order_; // of some values
     std::vector<double> sums_;
+    std::vector<double> shares_; // of each interval
     std::vector<float> copied_values_;
     std::vector<int32_t> copied_ids_;
 };

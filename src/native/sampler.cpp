@@ -4,6 +4,7 @@
 #include "exclusive.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace pyollama {
@@ -42,6 +43,12 @@ std::vector<std::pair<int32_t, float>> all_bias(const Vocab & vocab, const Sampl
 SamplerParams checked(const Model & model, SamplerParams params) {
     check_params(model.vocab(), params);
     return params;
+}
+
+void take_best(Row & row, Candidates & candidates, size_t count, float floor) {
+    row.best(count, candidates.list);
+    candidates.sorted = true;
+    std::erase_if(candidates.list, [floor](const Candidate & one) { return one.logit < floor; });
 }
 
 // Puts the logits back when sampling ends, however it ends.
@@ -207,102 +214,91 @@ int32_t Sampler::choose(Scratch & scratch) {
 
 int32_t Sampler::draw(Scratch & scratch, float floor) {
     const float scale = 1.0f / params_.temperature;
+    bool listed = narrow(scratch.row, scratch.candidates, floor);
+    listed = exclude_top(scratch.row, scratch.candidates, floor, listed) || listed;
     std::uniform_real_distribution<double> uniform(0.0, 1.0);
-    const auto min_keep = static_cast<size_t>(params_.min_keep);
-    Candidates & left = scratch.candidates;
-    if (take_all()) {
-        if (!exclude()) {
-            return scratch.row.pick(uniform(random_), scale, floor);
-        }
-        scratch.row.at_least(floor, left.list);
-        left.sorted = false;
-        left.drop_top(static_cast<double>(params_.xtc_threshold), min_keep);
-    } else {
-        take(scratch.row, left, floor);
-        if (left.size() > 1 && exclude()) {
-            left.drop_top(static_cast<double>(params_.xtc_threshold), min_keep);
-        }
-    }
-    return left.pick(uniform(random_), scale);
+    const double fraction = uniform(random_);
+    return listed ? scratch.candidates.pick(fraction, scale)
+                  : scratch.row.pick(fraction, scale, floor);
 }
 
-// Whether no step before XTC leaves any candidate out.
-bool Sampler::take_all() const {
-    return params_.top_k <= 0 && !(params_.typical_p < 1.0f) && !(params_.top_p < 1.0f) &&
-           !(params_.min_p > 0.0f);
-}
-
-void Sampler::take(Row & row, Candidates & candidates, float floor) const {
-    const auto min_keep = static_cast<size_t>(params_.min_keep);
-    const bool typical = params_.typical_p < 1.0f;
-    bool top_p = params_.top_p < 1.0f;
-    bool min_p = params_.min_p > 0.0f;
+// Top-k to min-p. True where what they leave is in the list; otherwise it is what the row has from
+// `floor` on, which needs no list.
+bool Sampler::narrow(Row & row, Candidates & candidates, float & floor) const {
+    const bool top_p = params_.top_p < 1.0f;
     if (params_.top_k > 0) {
-        take_top_k(row, candidates, floor);
-    } else if (typical) {
+        take_best(row, candidates, static_cast<size_t>(params_.top_k), floor);
+        narrow_list(candidates, top_p);
+        return true;
+    }
+    if (params_.typical_p < 1.0f) {
         row.at_least(floor, candidates.list);
         candidates.sorted = false;
-    } else if (top_p) {
-        take_top_p(row, candidates, floor);
-        top_p = false;
-    } else {
-        take_min_p(row, candidates, floor);
-        min_p = false;
+        narrow_list(candidates, top_p);
+        return true;
     }
-    if (typical) {
+    if (top_p && take_top_p(row, candidates, floor)) {
+        narrow_list(candidates, false);
+        return true;
+    }
+    if (top_p) {
+        floor = row.nucleus_floor(static_cast<double>(params_.top_p), floor);
+    }
+    if (params_.min_p > 0.0f) {
+        floor = std::max(floor, row.highest() + std::log(params_.min_p));
+    }
+    take_best(row, candidates, static_cast<size_t>(params_.min_keep), -infinity);
+    return !candidates.list.empty() && candidates.list.back().logit < floor;
+}
+
+// Most often few tokens have nearly all of the probability. False where it is not so.
+bool Sampler::take_top_p(Row & row, Candidates & candidates, float floor) const {
+    const auto p = static_cast<double>(params_.top_p);
+    const auto min_keep = static_cast<size_t>(params_.min_keep);
+    const double total = row.total(1.0f, floor);
+    for (const size_t guess : top_p_guesses) {
+        take_best(row, candidates, guess, floor);
+        if (candidates.size() >= min_keep && candidates.total(1.0f) >= p * total) {
+            candidates.keep_top_p(p, min_keep, total);
+            return true;
+        }
+    }
+    return false;
+}
+
+// Typical to min-p on what is in the list.
+void Sampler::narrow_list(Candidates & candidates, bool top_p) const {
+    const auto min_keep = static_cast<size_t>(params_.min_keep);
+    if (params_.typical_p < 1.0f) {
         candidates.keep_typical(static_cast<double>(params_.typical_p), min_keep);
     }
     if (top_p) {
         candidates.keep_top_p(static_cast<double>(params_.top_p), min_keep, candidates.total(1.0f));
     }
-    if (min_p) {
+    if (params_.min_p > 0.0f) {
         candidates.keep_min_p(params_.min_p, min_keep);
     }
 }
 
-void Sampler::take_top_k(Row & row, Candidates & candidates, float floor) const {
-    row.best(static_cast<size_t>(params_.top_k), candidates.list);
-    candidates.sorted = true;
-    const auto too_low = [floor](const Candidate & one) { return one.logit < floor; };
-    std::erase_if(candidates.list, too_low);
-}
-
-// Most often few tokens have nearly all of the probability, so that few have to be sorted.
-void Sampler::take_top_p(Row & row, Candidates & candidates, float floor) const {
-    const auto p = static_cast<double>(params_.top_p);
-    const auto min_keep = static_cast<size_t>(params_.min_keep);
-    const double total = row.total(1.0f, floor);
-    for (const size_t guess : top_p_guesses) {
-        row.best(guess, candidates.list);
-        candidates.sorted = true;
-        if (candidates.size() > min_keep && candidates.list.back().logit >= floor &&
-            candidates.total(1.0f) > p * total) {
-            candidates.keep_top_p(p, min_keep, total);
-            return;
-        }
-    }
-    row.at_least(floor, candidates.list);
-    candidates.sorted = false;
-    candidates.keep_top_p(p, min_keep, total);
-}
-
-void Sampler::take_min_p(Row & row, Candidates & candidates, float floor) const {
-    const auto min_keep = static_cast<size_t>(params_.min_keep);
-    row.at_least(std::max(floor, row.highest() + std::log(params_.min_p)), candidates.list);
-    candidates.sorted = false;
-    if (candidates.size() < min_keep) {
-        row.best(min_keep, candidates.list);
-        candidates.sorted = true;
-    }
-}
-
-// Whether XTC strikes this time.
-bool Sampler::exclude() {
+// XTC. True where it was its turn; what it leaves is in the list then.
+bool Sampler::exclude_top(Row & row, Candidates & candidates, float floor, bool listed) {
     if (!(params_.xtc_probability > 0.0f) || params_.xtc_threshold > 0.5f) {
         return false;
     }
+    if (!listed) {
+        take_best(row, candidates, 2, floor);
+    }
     std::uniform_real_distribution<float> chance(0.0f, 1.0f);
-    return chance(random_for_xtc_) <= params_.xtc_probability;
+    if (candidates.size() < 2 || chance(random_for_xtc_) > params_.xtc_probability) {
+        return false;
+    }
+    if (!listed) {
+        row.at_least(floor, candidates.list);
+        candidates.sorted = false;
+    }
+    candidates.drop_top(static_cast<double>(params_.xtc_threshold),
+                        static_cast<size_t>(params_.min_keep));
+    return true;
 }
 
 // --- accepting ----------------------------------------------------------------------------------

@@ -55,12 +55,10 @@ class Sampler {
     void constrain(Scratch & scratch);
     int32_t choose(Scratch & scratch);
     int32_t draw(Scratch & scratch, float floor);
-    bool take_all() const;
-    void take(Row & row, Candidates & candidates, float floor) const;
-    void take_top_k(Row & row, Candidates & candidates, float floor) const;
-    void take_top_p(Row & row, Candidates & candidates, float floor) const;
-    void take_min_p(Row & row, Candidates & candidates, float floor) const;
-    bool exclude();
+    bool narrow(Row & row, Candidates & candidates, float & floor) const;
+    bool take_top_p(Row & row, Candidates & candidates, float floor) const;
+    void narrow_list(Candidates & candidates, bool top_p) const;
+    bool exclude_top(Row & row, Candidates & candidates, float floor, bool listed);
     void accept_token(int32_t token);
 
     std::shared_ptr<Model> model_;
