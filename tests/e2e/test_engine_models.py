@@ -35,6 +35,7 @@ MAKERS = {
     "qwen2": lambda path: tiny.llama_like(path, "qwen2", bias=True),
     "gemma3": tiny.gemma3_like,
     "mamba": tiny.mamba_like,
+    "lfm2": tiny.lfm2_like,
 }
 
 

@@ -200,6 +200,33 @@ def mamba_like(path: Path) -> Path:
     return _write(path, "mamba", 2, fill)
 
 
+def lfm2_like(path: Path) -> Path:
+    """A hybrid: a layer with a state for each sequence, and one with a cell for each token."""
+    window = 3
+
+    def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
+        writer.add_feed_forward_length(N_FF)
+        writer.add_head_count(N_HEAD)
+        writer.add_head_count_kv([0, N_HEAD_KV])
+        writer.add_layer_norm_rms_eps(1e-6)
+        writer.add_rope_freq_base(10000.0)
+        writer.add_shortconv_l_cache(window)
+        weights.matrix("token_embd.weight", _add_bpe_vocab(writer), N_EMBD)
+        weights.ones("token_embd_norm.weight")
+        weights.matrix("blk.0.shortconv.conv.weight", N_EMBD, window)
+        weights.matrix("blk.0.shortconv.in_proj.weight", 3 * N_EMBD, N_EMBD)
+        weights.matrix("blk.0.shortconv.out_proj.weight", N_EMBD, N_EMBD)
+        weights.attention("blk.1")
+        for norm in ("attn_q_norm", "attn_k_norm"):
+            weights.ones(f"blk.1.{norm}.weight", N_EMBD // N_HEAD)
+        for i in range(2):
+            weights.ones(f"blk.{i}.attn_norm.weight")
+            weights.ones(f"blk.{i}.ffn_norm.weight")
+            weights.gated_ffn(f"blk.{i}")
+
+    return _write(path, "lfm2", 2, fill)
+
+
 def bert_like(path: Path, pooling: gguf.PoolingType = gguf.PoolingType.MEAN) -> Path:
     """An encoder without any cache, for embeddings; ``RANK`` gives it a classifier."""
 
