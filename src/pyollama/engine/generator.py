@@ -85,6 +85,7 @@ class Generator(Generic[S]):
         self._jobs: dict[str, Job[S]] = {}
         self._rows = RowBuffer(limits.rows)
         self._speculator = (speculator or Speculator(info.n_ctx)) if limits.can_trim else None
+        self._tidy = True
         self.totals = Totals()
         self.sole: str | None = None
         """The one request that is being computed right now, if there is just one."""
@@ -163,7 +164,16 @@ class Generator(Generic[S]):
                 self._tier.keep(slot.index, slot.tokens)
             self._tier.close()
 
+    def tidy(self) -> bool:
+        """While there is nothing to do, prepare for the end; false if that is done."""
+        if self._tier is None or self._tidy:
+            return False
+        prepared = (self._tier.prepare(slot.index, slot.tokens) for slot in self._slots.retired)
+        self._tidy = not any(prepared)
+        return not self._tidy
+
     def step(self) -> None:
+        self._tidy = False
         rows = self._backend.limits.rows
         share = self._pace.share(rows, self._scheduler.demand)
         plan = self._scheduler.plan(rows, share)

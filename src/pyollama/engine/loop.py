@@ -121,6 +121,8 @@ class EngineLoop(Generic[S]):
     def _drain(self) -> None:
         """Take in all messages; sleep until there is one if there is nothing to do."""
         idle = not self._generator.busy and not self._embedder.busy
+        while idle and self._inbox.empty() and self._generator.tidy():
+            pass
         try:
             message = self._inbox.get(block=idle)
             while True:

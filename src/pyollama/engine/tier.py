@@ -17,6 +17,13 @@ class Tier(Protocol):
         """The KV sequence holds ``tokens`` and is about to go; never raises."""
         ...
 
+    def prepare(self, sequence: int, tokens: array[int]) -> bool:
+        """There is nothing else to do: keep a part of what a retired KV sequence holds.
+
+        False if there is nothing more to be done about it.
+        """
+        ...
+
     def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
         """The KV sequence holds ``start`` of ``tokens`` and is to hold the rest as well.
 

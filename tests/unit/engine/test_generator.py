@@ -427,6 +427,9 @@ class Shelf:
         self.backend.restore(sequence, self.kept[tuple(tokens)])
         return len(tokens)
 
+    def prepare(self, sequence: int, tokens: array[int]) -> bool:
+        return False
+
     def hurry(self) -> None: ...
     def close(self) -> None: ...
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from array import array
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pyollama.engine.backend import Backend, S
@@ -30,17 +32,25 @@ class Keeper:
         self._tiers = tiers
         self._whole = not backend.limits.part
         self._until: float | None = None
+        self._ahead: dict[int, tuple[array[int], Iterator[None]]] = {}
 
     def match(self, tokens: array[int], limit: int) -> int:
         return self._tiers.match(tokens, limit)
 
     def keep(self, sequence: int, tokens: array[int]) -> None:
-        def save(start: int, stop: int) -> bytes:
-            if self._whole:
-                return self._backend.save(sequence)
-            return self._backend.save_part(sequence, start, stop)
+        self._tiers.offer(tokens, partial(self._save, sequence), until=self._until)
 
-        self._tiers.offer(tokens, save, until=self._until)
+    def prepare(self, sequence: int, tokens: array[int]) -> bool:
+        known = self._ahead.get(sequence)
+        if known is None or known[0] != tokens:
+            known = tokens[:], self._tiers.ahead(tokens[:], partial(self._save, sequence))
+            self._ahead[sequence] = known
+        return next(known[1], self) is not self
+
+    def _save(self, sequence: int, start: int, stop: int) -> bytes:
+        if self._whole:
+            return self._backend.save(sequence)
+        return self._backend.save_part(sequence, start, stop)
 
     def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
         held = start

@@ -29,6 +29,9 @@ _FIRST_SCAN = 2.0
 
 _SCAN_PAUSE = 1.0
 
+_PAUSE = 0.02
+"""Seconds that somebody with nothing else to do waits for the disk at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -97,6 +100,29 @@ class Tiers:
                 break  # no room, and without it what follows is of no use
         self._used_on_disk(held, now)
 
+    def ahead(self, tokens: array[int], save: Save, *, scope: bytes = b"") -> Iterator[None]:
+        """Write a prefix that stays for now to the disk, one piece each time it is asked for one.
+
+        So a process that is killed leaves its prefixes behind. Every piece gets one chance, or a
+        disk with too little room for them all would be written to for ever.
+        """
+        if self._writer is None:
+            return
+        for piece in cut(root(self._layout, scope), tokens, self._size):
+            self._settle()
+            if self._index.covers(piece):
+                continue
+            while self._unwritten_bytes > MOST_UNWRITTEN // 2:
+                self._take_in(timeout=_PAUSE)
+                yield
+            try:
+                state = save(piece.start, piece.stop)
+            except PyollamaError:
+                return
+            self._supersede(piece)
+            self._write(piece, state, time.time_ns())
+            yield
+
     def match(self, tokens: array[int], limit: int, *, scope: bytes = b"") -> int:
         """How many of the first ``limit`` tokens are held."""
         self._settle()
@@ -146,15 +172,23 @@ class Tiers:
     # --- where pieces are -------------------------------------------------------------------------
 
     def _keep(self, piece: Piece, state: State, now: int, *, patient: bool) -> None:
+        self._supersede(piece)
+        busy = self._unwritten_bytes + len(state) > MOST_UNWRITTEN and bool(self._unwritten)
+        if patient or not busy:
+            self._write(piece, state, now)
+        for gone in self._host.put(piece, state):
+            self._check(gone)
+
+    def _supersede(self, piece: Piece) -> None:
+        """From now on ``piece`` is held, instead of those it is a longer form of."""
         for outgrown in self._index.shorter(piece):
             self.drop(outgrown)
         self._index.add(piece)
-        busy = self._unwritten_bytes + len(state) > MOST_UNWRITTEN and bool(self._unwritten)
-        if self._writer is not None and (patient or not busy):
+
+    def _write(self, piece: Piece, state: State, now: int) -> None:
+        if self._writer is not None:
             self._unwritten[piece.key] = state
             self._writer.post(Write(piece, state, now))
-        for gone in self._host.put(piece, state):
-            self._check(gone)
 
     def _check(self, piece: Piece) -> None:
         """Forget ``piece`` if no tier holds it any more."""

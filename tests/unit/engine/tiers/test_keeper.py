@@ -162,6 +162,27 @@ def test_what_is_left_at_the_end_is_there_after_a_restart(tmp_path: Path) -> Non
     assert answers[0] == answers[1]
 
 
+def test_what_is_retired_is_written_while_there_is_nothing_to_do(tmp_path: Path) -> None:
+    wanted = spec(tmp_path / "model", prefix_disk=1 << 20, prefix_dir=str(tmp_path / "prefixes"))
+    simulated = backend()
+    keeper = keeper_for(wanted, simulated)
+    assert keeper is not None
+    ours = Bench(simulated, keeper)
+    assert not ours.generator.tidy()
+    ((first, _),) = ours.ask(PROMPT)
+    steps = 0
+    while ours.generator.tidy():
+        steps += 1
+    assert steps == 11  # 44 tokens, 4 at a time
+    assert not ours.generator.tidy()
+    keeper.close()  # but the engine is not: it was killed
+    simulated = backend()
+    ours = Bench(simulated, keeper_for(wanted, simulated))
+    ((again, usage),) = ours.ask(PROMPT)
+    assert (again, usage.cached_tokens) == (first, len(PROMPT) - 1)
+    ours.generator.close()
+
+
 def test_tiers_are_only_there_where_they_are_of_use(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -245,6 +245,48 @@ def test_the_end_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
     go.set()
 
 
+def ahead(tiers: Tiers, tokens: list[int]) -> list[tuple[int, int]]:
+    """What is saved of a prefix that stays."""
+    cells = Cells(tokens)
+    for count, _ in enumerate(tiers.ahead(token_array(tokens), cells.save)):
+        assert len(cells.saved) <= count + 1
+    return cells.saved
+
+
+def test_what_stays_can_be_written_ahead(tmp_path: Path) -> None:
+    tiers = on_disk(tmp_path, budget=1 << 20)
+    assert ahead(tiers, PROMPT) == [(start, start + 32) for start in range(0, 160, 32)]
+    assert ahead(tiers, PROMPT) == offer(tiers, PROMPT) == []
+    assert held(tiers, PROMPT) == len(PROMPT)
+    close(tiers)
+    again = on_disk(tmp_path)
+    assert held(again, PROMPT) == len(PROMPT)
+    close(again)
+    assert ahead(in_memory(), PROMPT) == []
+
+
+def test_writing_ahead_waits_for_a_slow_disk(tmp_path: Path, slow_disk: threading.Event) -> None:
+    tiers = on_disk(tmp_path)
+    cells = Cells(PROMPT)
+    steps = tiers.ahead(token_array(PROMPT), cells.save)
+    for _ in range(4):
+        next(steps)
+    assert len(cells.saved) == 1
+    slow_disk.set()
+    for _ in steps:
+        pass
+    assert len(cells.saved) == 5
+    close(tiers)
+
+
+def test_writing_ahead_to_a_disk_too_small_comes_to_an_end(tmp_path: Path) -> None:
+    disk = DiskTier(tmp_path, b"one", 600)
+    assert disk.open()
+    tiers = Tiers(b"one", HostTier(0), disk, size=SIZE)
+    assert len(ahead(tiers, PROMPT)) == 5
+    close(tiers)
+
+
 def test_damage_costs_only_what_is_behind_it(tmp_path: Path) -> None:
     first = on_disk(tmp_path)
     offer(first, PROMPT)
