@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ChatOptions,
         Completion,
         GenerateOptions,
+        Score,
         Session,
         Stream,
     )
@@ -35,6 +36,7 @@ _HOMES = {
     "Message": "types",
     "PyollamaError": "errors",
     "SamplingParams": "types",
+    "Score": "llm",
     "Session": "llm",
     "Stream": "llm",
     "Tool": "types",
@@ -54,6 +56,7 @@ __all__ = [
     "Message",
     "PyollamaError",
     "SamplingParams",
+    "Score",
     "Session",
     "Stream",
     "Tool",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Stream
+from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Score, Stream
 from pyollama.llm.model import LLM
 from pyollama.llm.options import ChatOptions, GenerateOptions
 from pyollama.llm.session import Session
@@ -14,6 +14,7 @@ __all__ = [
     "ChatOptions",
     "Completion",
     "GenerateOptions",
+    "Score",
     "Session",
     "Stream",
 ]

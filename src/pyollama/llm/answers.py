@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyollama.errors import EngineError
 from pyollama.llm.portal import Portal
 from pyollama.types import FinishReason, Message, TokenLogprob, Usage
@@ -39,6 +42,20 @@ class ChatAnswer:
     @property
     def text(self) -> str:
         return self.message.content
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """``logprobs`` has one entry for each of ``tokens`` but the first, which follows nothing."""
+
+    tokens: tuple[int, ...]
+    logprobs: NDArray[np.float32]
+    usage: Usage
+
+    @property
+    def perplexity(self) -> float:
+        """How many tokens the model hesitated between, on average; 1.0 for a single token."""
+        return float(np.exp(-self.logprobs.mean())) if len(self.logprobs) else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from pyollama.engine.native_backend import NativeBackend
 from pyollama.engine.spec import LoadSpec
 from pyollama.engine.state import fingerprint, pack, unpack
 from pyollama.engine.tiers.keeper import keeper_for
-from pyollama.errors import ModelLoadError
-from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Last, Stream
+from pyollama.errors import EngineError, InvalidRequest, ModelLoadError
+from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Last, Score, Stream
+from pyollama.llm.choices import Wanted, several
 from pyollama.llm.messages import Messages, read_messages
 from pyollama.llm.options import ChatOptions, GenerateOptions, effective
 from pyollama.llm.portal import Portal
@@ -164,22 +165,89 @@ class LLM:
 
     @overload
     def generate(
-        self, prompt: Prompt, *, stream: Literal[False] = False, **options: Unpack[GenerateOptions]
+        self,
+        prompt: Prompt,
+        *,
+        stream: Literal[False] = False,
+        n: None = None,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
     ) -> Completion: ...
+    @overload
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> list[Completion]: ...
     @overload
     def generate(
         self, prompt: Prompt, *, stream: Literal[True], **options: Unpack[GenerateOptions]
     ) -> Stream[str, Completion]: ...
     def generate(
-        self, prompt: Prompt, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Completion | Stream[str, Completion]:
-        """Continue a text, or tokens, as they are: no template. ``stream`` gives text piecewise."""
-        events = self.astream(prompt, **options)
-        return Stream(events, self._portal) if stream else self.wait(events.result())
+        self,
+        prompt: Prompt,
+        *,
+        stream: bool = False,
+        n: int | None = None,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion | list[Completion] | Stream[str, Completion]:
+        """Continue a text, or tokens, as they are: no template. ``stream`` gives text piecewise.
 
-    async def agenerate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+        ``n`` gives a list of so many answers, with seeds one apart where there is a seed; the
+        prompt is computed once. ``best_of`` tries more of them and keeps those with the highest
+        mean log-probability.
+        """
+        if stream:
+            _check_single(n, best_of)
+            return Stream(self.astream(prompt, **options), self._portal)
+        return self.wait(self._generate(prompt, n, best_of, options))
+
+    @overload
+    async def agenerate(
+        self,
+        prompt: Prompt,
+        *,
+        n: None = None,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion: ...
+    @overload
+    async def agenerate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> list[Completion]: ...
+    async def agenerate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int | None = None,
+        best_of: int | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion | list[Completion]:
         """:meth:`generate`, awaited; the streaming form is :meth:`astream`."""
-        return await self.astream(prompt, **options).result()
+        return await self._generate(prompt, n, best_of, options)
+
+    async def _generate(
+        self, prompt: Prompt, n: int | None, best_of: int | None, options: GenerateOptions
+    ) -> Completion | list[Completion]:
+        wanted = Wanted.of(n, best_of)
+        if n is None and not wanted.ranks:
+            return await self.astream(prompt, **options).result()
+        tokens = await self._in_text_thread(lambda: self._prompt_tokens(prompt))
+
+        async def ask(varied: GenerateOptions) -> Completion:
+            return await self.astream(tokens, **varied).result()
+
+        answers = await several(ask, wanted, self._defaults, options)
+        return answers[0] if n is None else answers
 
     def astream(
         self, prompt: Prompt, **options: Unpack[GenerateOptions]
@@ -219,6 +287,20 @@ class LLM:
             max_draft=max(options.draft_num_predict, -1),
         )
 
+    def score(self, prompt: Prompt) -> Score:
+        """How likely a text is: the log-probability of each of its tokens after those before."""
+        return self.wait(self.ascore(prompt))
+
+    async def ascore(self, prompt: Prompt) -> Score:
+        tokens = await self._in_text_thread(lambda: self._prompt_tokens(prompt))
+        request = GenerateRequest(next_id(), tokens, max_tokens=0, prompt_logprobs=True)
+        async with aclosing(self._engine.generate(request)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    logprobs = np.frombuffer(event.prompt_logprobs, np.float32)
+                    return Score(tuple(tokens), logprobs, event.usage)
+        raise EngineError("a generation ended without its last event")
+
     # --- conversations ----------------------------------------------------------------------------
 
     @overload
@@ -227,25 +309,83 @@ class LLM:
         messages: Messages,
         *,
         stream: Literal[False] = False,
+        n: None = None,
+        best_of: int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatAnswer: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        best_of: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> list[ChatAnswer]: ...
     @overload
     def chat(
         self, messages: Messages, *, stream: Literal[True], **options: Unpack[ChatOptions]
     ) -> Stream[Delta, ChatAnswer]: ...
     def chat(
-        self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
-    ) -> ChatAnswer | Stream[Delta, ChatAnswer]:
+        self,
+        messages: Messages,
+        *,
+        stream: bool = False,
+        n: int | None = None,
+        best_of: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatAnswer | list[ChatAnswer] | Stream[Delta, ChatAnswer]:
         """Answer a conversation in the model's own format. ``stream`` gives the answer piecewise.
 
-        The oldest messages are left out where all of them do not fit into the context.
+        The oldest messages are left out where all of them do not fit into the context. ``n`` and
+        ``best_of`` are those of :meth:`generate`.
         """
-        events = self.astream_chat(messages, **options)
-        return Stream(events, self._portal) if stream else self.wait(events.result())
+        if stream:
+            _check_single(n, best_of)
+            return Stream(self.astream_chat(messages, **options), self._portal)
+        return self.wait(self._chat(messages, n, best_of, options))
 
-    async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> ChatAnswer:
+    @overload
+    async def achat(
+        self,
+        messages: Messages,
+        *,
+        n: None = None,
+        best_of: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatAnswer: ...
+    @overload
+    async def achat(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        best_of: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> list[ChatAnswer]: ...
+    async def achat(
+        self,
+        messages: Messages,
+        *,
+        n: int | None = None,
+        best_of: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatAnswer | list[ChatAnswer]:
         """:meth:`chat`, awaited; the streaming form is :meth:`astream_chat`."""
-        return await self.astream_chat(messages, **options).result()
+        return await self._chat(messages, n, best_of, options)
+
+    async def _chat(
+        self, messages: Messages, n: int | None, best_of: int | None, options: ChatOptions
+    ) -> ChatAnswer | list[ChatAnswer]:
+        wanted = Wanted.of(n, best_of)
+        if n is None and not wanted.ranks:
+            return await self.astream_chat(messages, **options).result()
+
+        async def ask(varied: ChatOptions) -> ChatAnswer:
+            return await self.astream_chat(messages, **varied).result()
+
+        answers = await several(ask, wanted, self._defaults, options)
+        return answers[0] if n is None else answers
 
     def astream_chat(
         self, messages: Messages, **options: Unpack[ChatOptions]
@@ -386,6 +526,12 @@ def _prefix_ram(settings: Settings) -> int:
         return settings.prefix_ram
     free, _ = memory()
     return default_prefix_ram(free)
+
+
+def _check_single(n: int | None, best_of: int | None) -> None:
+    if n is not None or best_of is not None:
+        field = "n" if n is not None else "best_of"
+        raise InvalidRequest(f"{field}: a stream is one answer", field=field)
 
 
 def _completion(said: Sequence[Tokens], end: Finished) -> Completion:
