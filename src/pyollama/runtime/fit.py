@@ -26,6 +26,11 @@ _AUTOMATIC_SLOTS = (8, 4, 2, 1)
 _SLOTS_SHARE = 0.25
 """Part of what the weights leave free that the caches of more than one slot may take unasked."""
 
+_PREFIX_SHARE = 1 / 8
+"""Part of what a model leaves free that prefixes outside its KV cache may take unasked."""
+
+_PREFIX_MOST = 8 * GIB
+
 _TIERS = ((47 * GIB, 262144), (23 * GIB, 32768))
 _LOWEST_TIER = 4096
 _USABLE = 0.9
@@ -48,7 +53,10 @@ _CACHE_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that hold for every model; 0 leaves the choice to :func:`fit`."""
+    """The settings that hold for every model; 0 leaves the choice to :func:`fit`.
+
+    So does a ``prefix_ram`` of ``None``; the ``prefix_...`` are those of ``LoadSpec``.
+    """
 
     context_length: int = 0
     num_parallel: int = 0
@@ -56,6 +64,9 @@ class Policy:
     flash_attention: bool | None = None
     gpu_overhead: int = 0
     spread: bool = False
+    prefix_ram: int | None = None
+    prefix_disk: int = 0
+    prefix_dir: str = ""
 
     def __post_init__(self) -> None:
         if self.kv_cache_type not in _CACHE_BYTES:
@@ -116,6 +127,11 @@ class Placement:
     ram: int
     vram: int
     mapped: int
+
+
+def default_prefix_ram(free: int) -> int:
+    """Bytes for prefixes outside the KV cache where ``free`` bytes of main memory are left."""
+    return int(min(max(free, 0) * _PREFIX_SHARE, _PREFIX_MOST))
 
 
 def default_context(policy: Policy, hardware: Hardware) -> int:
@@ -212,6 +228,8 @@ class _Fitting:
             type_k=self.policy.kv_cache_type,
             type_v=self.policy.kv_cache_type,
             flash_attn=self.policy.flash_attention,
+            prefix_disk=0 if facts.embeddings else self.policy.prefix_disk,
+            prefix_dir=self.policy.prefix_dir,
         )
 
     def _cache(self, spec: LoadSpec) -> int:
@@ -280,11 +298,19 @@ class _Fitting:
                 n_gpu_layers=n_layers,
                 main_gpu=gpus[0].index if one_of_many else self.wish.options.main_gpu or 0,
                 tensor_split=_only(gpus[0], self.hardware.gpus) if one_of_many else (),
+                prefix_ram=self._prefix_ram(ram),
             ),
             ram=ram,
             vram=vram,
             mapped=0 if spec.use_mmap is False else int(self.facts.size * (1 - part)),
         )
+
+    def _prefix_ram(self, ram: int) -> int:
+        if self.facts.embeddings:
+            return 0
+        if self.policy.prefix_ram is not None:
+            return self.policy.prefix_ram
+        return default_prefix_ram(self.hardware.memory_free - ram)
 
     def failure(self) -> OutOfMemory:
         """Why not even the last of :meth:`specs` fits."""
