@@ -16,7 +16,7 @@ from pyollama._native import Model, drain_log, quantize
 from pyollama.chat.autodetect import detect
 from pyollama.chat.format import OpenJinja
 from pyollama.chat.gotemplates import GoTemplate
-from pyollama.chat.native import jinja_opener, schema_to_grammar
+from pyollama.chat.native import jinja_opener
 from pyollama.config import Settings
 from pyollama.runtime.fit import Policy
 from pyollama.runtime.loader import ModelLoader
@@ -27,7 +27,7 @@ from pyollama.service.embed import EmbedService
 from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
 from pyollama.service.services import Services
-from pyollama.service.texts import NativeText, TextSides
+from pyollama.service.texts import TextSides
 from pyollama.service.vocabulary import NativeVocabulary, Vocabularies, Vocabulary
 from pyollama.store.builtin import Builtin
 from pyollama.store.create import CreateTools, DetectedTemplate
@@ -69,7 +69,7 @@ def build(settings: Settings) -> Application:
     )
     texts = TextSides(
         Vocabularies(_open_vocabulary),
-        NativeText(_open_jinja, schema_to_grammar),
+        _open_jinja,
         prefer_go=settings.go_template,
     )
     pool = _pool(settings)

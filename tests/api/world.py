@@ -33,7 +33,7 @@ from pyollama.service.embed import EmbedService
 from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
 from pyollama.service.services import Services
-from pyollama.service.texts import NativeText, TextSides
+from pyollama.service.texts import TextSides
 from pyollama.service.vocabulary import Vocabularies, Vocabulary
 from pyollama.store.create import CreateTools
 from pyollama.store.store import Store
@@ -189,7 +189,7 @@ def make_world(folder: Path) -> World:
     machine = Hardware(gpus=(), memory_free=1 << 36, memory_total=1 << 36)
     loader = ModelLoader(Policy(), WorkerLimits(), hardware=lambda: machine, start=start)
     pool = ModelPool(loader)
-    texts = TextSides(Vocabularies(lambda path: ByteVocabulary()), NativeText(_no_jinja, str))
+    texts = TextSides(Vocabularies(lambda path: ByteVocabulary()), _no_jinja)
     services = Services(
         chat=ChatService(store, pool, texts),
         generate=GenerateService(store, pool, texts),

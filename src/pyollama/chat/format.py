@@ -9,7 +9,6 @@ from pyollama.chat.choice import Renderer, choose, parse_template, parser_name
 from pyollama.chat.facts import ModelFacts
 from pyollama.chat.forgetful import ForgetfulFormat
 from pyollama.chat.gotemplates import DEFAULT_TEMPLATE, GoTemplate
-from pyollama.chat.grammar import SchemaToGrammar
 from pyollama.chat.interface import ChatFormat, Prompt, Turn
 from pyollama.chat.jinja import JinjaFormat, JinjaTemplate
 from pyollama.chat.parsers import PARSERS
@@ -24,7 +23,6 @@ OpenJinja = Callable[[str | None], JinjaTemplate]
 def select(
     facts: ModelFacts,
     open_jinja: OpenJinja,
-    schema_to_grammar: SchemaToGrammar,
     *,
     prefer_go: bool | None = None,
 ) -> ChatFormat:
@@ -34,36 +32,34 @@ def select(
     abler one. Raises ``TemplateError`` for a template that cannot be read, and for a renderer that
     is not known. A parser that is not known is none.
     """
-    chosen = _select(facts, open_jinja, schema_to_grammar, prefer_go)
+    chosen = _select(facts, open_jinja, prefer_go)
     return ForgetfulFormat(chosen) if facts.forgets_thinking else chosen
 
 
 def _select(
     facts: ModelFacts,
     open_jinja: OpenJinja,
-    schema_to_grammar: SchemaToGrammar,
     prefer_go: bool | None,
 ) -> ChatFormat:
     template = parse_template(facts)
     renderer = choose(facts, template, prefer_go)
     if renderer is Renderer.JINJA:
-        return JinjaFormat(open_jinja(facts.jinja), schema_to_grammar)
-    plain = RenderedFormat(template or GoTemplate.parse(DEFAULT_TEMPLATE), schema_to_grammar)
+        return JinjaFormat(open_jinja(facts.jinja))
+    plain = RenderedFormat(template or GoTemplate.parse(DEFAULT_TEMPLATE))
     if renderer is Renderer.NOTHING:
-        return UntemplatedFormat(JinjaFormat(open_jinja(None), schema_to_grammar), plain)
+        return UntemplatedFormat(JinjaFormat(open_jinja(None)), plain)
     if facts.renderer and facts.renderer not in RENDERERS:
         raise TemplateError(f'unknown renderer "{facts.renderer}"')
     return RenderedFormat(
         plain.template,
-        schema_to_grammar,
         renderer=RENDERERS.get(facts.renderer),
         parser=PARSERS.get(parser_name(facts, template)),
     )
 
 
-def from_template(text: str, schema_to_grammar: SchemaToGrammar) -> ChatFormat:
+def from_template(text: str) -> ChatFormat:
     """The format of a Go template that came with a request; raises ``TemplateError``."""
-    return RenderedFormat(GoTemplate.parse(text), schema_to_grammar)
+    return RenderedFormat(GoTemplate.parse(text))
 
 
 def shown_template(facts: ModelFacts, *, prefer_go: bool | None = None) -> str:

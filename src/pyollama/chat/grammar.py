@@ -1,38 +1,21 @@
-"""Grammars for answers in a given format."""
+"""What the "format" of a request asks of the answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from pyollama.errors import InvalidOption
 from pyollama.types import JSON, Grammar
 
-SchemaToGrammar = Callable[[str], str]
-"""Turns a JSON schema, as text, into GBNF; raises ``InvalidGrammar``."""
 
-# White space is kept short, so that a model cannot fill its answer with it.
-JSON_OBJECT = r"""
-root    ::= "{" space ( member ( "," space member )* )? "}"
-member  ::= string ":" space value
-value   ::= ( object | array | string | number | "true" | "false" | "null" ) space
-object  ::= "{" space ( member ( "," space member )* )? "}"
-array   ::= "[" space ( value ( "," space value )* )? "]"
-string  ::= "\"" ( [^"\\\x00-\x1F\x7F] | "\\" ( ["\\/bfnrt] | "u" hex hex hex hex ) )* "\""
-hex     ::= [0-9a-fA-F]
-number  ::= "-"? ( "0" | [1-9] [0-9]{0,15} ) ( "." [0-9]{1,16} )? ( [eE] [-+]? [0-9]{1,3} )?
-space   ::= "" | " " | "\n" [ \t]{0,20}
-""".strip()
-
-
-def format_grammar(wanted: str | JSON | None, schema_to_grammar: SchemaToGrammar) -> Grammar | None:
-    """The grammar for the "format" of a request: "json", a JSON schema, or nothing."""
+def format_grammar(wanted: str | JSON | None) -> Grammar | None:
+    """The grammar for "json", for a JSON schema (the order of its keys is kept), or for nothing."""
     if wanted is None or wanted == "":
         return None
     if wanted == "json":
-        return Grammar(JSON_OBJECT)
+        return Grammar(kind="json")
     if isinstance(wanted, dict):
-        return Grammar(schema_to_grammar(json.dumps(wanted)))
+        return Grammar(json.dumps(wanted), "json_schema")
     raise invalid_format(wanted)
 
 

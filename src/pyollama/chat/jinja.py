@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyollama.chat.grammar import SchemaToGrammar, format_grammar, invalid_format
+from pyollama.chat.grammar import format_grammar, invalid_format
 from pyollama.chat.interface import Prompt, Turn
 from pyollama.chat.jinjaparser import JinjaParser
 from pyollama.chat.parsers import PassthroughParser
 from pyollama.errors import UnsupportedCapability
 from pyollama.types import JSON, Grammar, Message, Tool
+
+_NOTHING_BUT_JSON = re.compile(
+    r"""
+    ^root\ ::=
+    (\ "(?:[^"\\]|\\.)*")?      # the end of the prompt
+    (\ space)*
+    \ (response-format(-schema)?|\("```json"[^()]*\|\ space\ response-format\ space\))
+    \ *$
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+"""The first rule of llama.cpp's grammar for an answer that begins with the JSON asked for."""
 
 
 class RenderedJinja(Protocol):
@@ -48,24 +61,14 @@ class JinjaFormat:
     """The chat format of a model whose weights bring a Jinja template."""
 
     template: JinjaTemplate
-    schema_to_grammar: SchemaToGrammar
     native: bool = True
 
     def chat(self, turn: Turn) -> Prompt:
         rendered = self._apply(turn)
-        grammar = None
-        if rendered.grammar:
-            grammar = Grammar(
-                rendered.grammar,
-                lazy=rendered.grammar_lazy,
-                trigger_patterns=tuple(rendered.grammar_trigger_patterns),
-                trigger_tokens=tuple(rendered.grammar_trigger_tokens),
-                prefill=rendered.grammar_prefill,
-            )
         return Prompt(
             rendered.prompt,
             JinjaParser(rendered),
-            grammar=grammar,
+            grammar=_grammar(turn, rendered),
             stops=tuple(rendered.stops),
             preserved_tokens=tuple(rendered.preserved_tokens),
             images=_files(turn.messages),
@@ -77,7 +80,7 @@ class JinjaFormat:
         return Prompt(
             rendered.prompt,
             PassthroughParser(),
-            grammar=format_grammar(turn.format, self.schema_to_grammar),
+            grammar=format_grammar(turn.format),
             images=_files(turn.messages),
         )
 
@@ -85,7 +88,7 @@ class JinjaFormat:
         raise UnsupportedCapability("the model's template has no place for a suffix")
 
     def raw(self, text: str, turn: Turn) -> Prompt:
-        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        grammar = format_grammar(turn.format)
         return Prompt(text, PassthroughParser(), grammar=grammar)
 
     def after_thinking(self, turn: Turn, prompt: Prompt, thinking: str) -> Prompt:
@@ -94,6 +97,24 @@ class JinjaFormat:
 
     def _apply(self, turn: Turn) -> RenderedJinja:
         return self.template.apply(json.dumps(_request(turn)))
+
+
+def _grammar(turn: Turn, rendered: RenderedJinja) -> Grammar | None:
+    """llama.cpp's grammar for thinking, calls and all; where it asks for nothing but JSON, ours.
+
+    Only llama.cpp's takes in the beginning of an answer that is to be continued.
+    """
+    if not rendered.grammar:
+        return None
+    if _NOTHING_BUT_JSON.search(rendered.grammar) and not _prefilled(turn.messages):
+        return format_grammar(turn.format)
+    return Grammar(
+        rendered.grammar,
+        lazy=rendered.grammar_lazy,
+        trigger_patterns=tuple(rendered.grammar_trigger_patterns),
+        trigger_tokens=tuple(rendered.grammar_trigger_tokens),
+        prefill=rendered.grammar_prefill,
+    )
 
 
 def _request(turn: Turn) -> JSON:

@@ -19,10 +19,3 @@ def jinja_opener(model: Model) -> OpenJinja:
         return ChatTemplate(model, source)
 
     return open_jinja
-
-
-def schema_to_grammar(schema: str) -> str:
-    """GBNF for a JSON schema given as text; raises ``InvalidGrammar``."""
-    from pyollama._native import json_schema_to_grammar
-
-    return json_schema_to_grammar(schema)

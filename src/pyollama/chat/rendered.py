@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pyollama.chat.answer import ParserChain
 from pyollama.chat.gotemplates import GoTemplate
-from pyollama.chat.grammar import SchemaToGrammar, format_grammar
+from pyollama.chat.grammar import format_grammar
 from pyollama.chat.interface import OutputParser, Prompt, Turn
 from pyollama.chat.media import place_media
 from pyollama.chat.parsers import NamedParser, PassthroughParser
@@ -24,7 +24,6 @@ class RenderedFormat:
     """
 
     template: GoTemplate
-    schema_to_grammar: SchemaToGrammar
     renderer: Renderer | None = None
     parser: NamedParser | None = None
     native: bool = False
@@ -39,12 +38,12 @@ class RenderedFormat:
     def insert(self, prefix: str, suffix: str, turn: Turn) -> Prompt:
         text = self.template.render_insert(prefix, suffix, turn.think)
         parser, _, preserved = self._reading(text, replace(turn, tools=()))
-        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        grammar = format_grammar(turn.format)
         return Prompt(text, parser, grammar=grammar, preserved=preserved)
 
     def raw(self, text: str, turn: Turn) -> Prompt:
         parser = self._thinking_parser(text, turn.think) or PassthroughParser()
-        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        grammar = format_grammar(turn.format)
         return Prompt(text, parser, grammar=grammar)
 
     def after_thinking(self, turn: Turn, prompt: Prompt, thinking: str) -> Prompt:
@@ -56,7 +55,7 @@ class RenderedFormat:
             prompt,
             text=text + (self.parser.resume if self.parser else ""),
             parser=parser,
-            grammar=format_grammar(turn.format, self.schema_to_grammar),
+            grammar=format_grammar(turn.format),
             images=files,
             constrain_later=False,
         )
@@ -70,7 +69,7 @@ class RenderedFormat:
         return self.template.render(messages, turn.tools, turn.think), files
 
     def _prompt(self, text: str, files: tuple[bytes, ...], turn: Turn) -> Prompt:
-        grammar = format_grammar(turn.format, self.schema_to_grammar)
+        grammar = format_grammar(turn.format)
         parser, thinks, preserved = self._reading(text, turn)
         later = grammar is not None and thinks
         return Prompt(

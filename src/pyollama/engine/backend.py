@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pyollama.engine.guidance.interface import Guidance, Masks
 from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
 
 Int32s = NDArray[np.int32]
@@ -65,6 +66,8 @@ class Backend(Protocol[S]):
     def info(self) -> EngineInfo: ...
     @property
     def limits(self) -> Limits: ...
+    @property
+    def guidance(self) -> Guidance: ...
 
     @property
     def layout(self) -> dict[str, str | int | bool]:
@@ -83,7 +86,9 @@ class Backend(Protocol[S]):
         """May raise ``InvalidRequest`` or ``InvalidGrammar``."""
         ...
 
-    def sample(self, rows: Sequence[int], samplers: Sequence[S]) -> list[int]:
+    def sample(
+        self, rows: Sequence[int], samplers: Sequence[S], masks: Masks | None = None
+    ) -> list[int]:
         """One token for each output row of the last decode, counted in batch order."""
         ...
 

@@ -14,6 +14,7 @@ import numpy as np
 from pyollama.engine.backend import Backend, Batch, S
 from pyollama.engine.editor import Editor
 from pyollama.engine.explain import explain
+from pyollama.engine.guidance.interface import MaskRows
 from pyollama.engine.job import Job
 from pyollama.engine.pace import Pace
 from pyollama.engine.prefix import token_array
@@ -84,6 +85,7 @@ class Generator(Generic[S]):
         self._pace = Pace()
         self._jobs: dict[str, Job[S]] = {}
         self._rows = RowBuffer(limits.rows)
+        self._masks = MaskRows(info.n_vocab)
         self._speculator = (speculator or Speculator(info.n_ctx)) if limits.can_trim else None
         self._tidy = True
         self.totals = Totals()
@@ -114,10 +116,11 @@ class Generator(Generic[S]):
     def evictions(self) -> int:
         return self._slots.evictions
 
-    def add(self, job: Job[S]) -> None:
+    def add(self, job: Job[S], refusal: PyollamaError | None = None) -> None:
+        """Take a request; with a ``refusal`` it ends at once."""
         self._jobs[job.request.id] = job
         self._scheduler.add(job.sequence)
-        refusal = self._refusal(job.sequence)
+        refusal = refusal or self._refusal(job.sequence)
         if refusal is not None:
             self._fail(job, refusal)
 
@@ -213,6 +216,10 @@ class Generator(Generic[S]):
                 )
             except PyollamaError as error:
                 self._fail(job, error)
+            else:
+                if job.guide is not None:
+                    job.guide.begin()
+        self._backend.guidance.flush()
 
     def _decode(self, chunks: list[Chunk]) -> bool:
         """Run the batch; false if it came to nothing, and what follows from that is done."""
@@ -254,29 +261,51 @@ class Generator(Generic[S]):
         for chunk in chunks:
             job = self._jobs[chunk.sequence.id]
             end += chunk.outputs
-            if chunk.outputs and job.sampler is not None:
+            self._score(job, chunk, end - chunk.outputs)
+            if chunk.samples and job.sampler is not None:
                 rows = range(end - 1 - len(chunk.drafts), end)
                 turns.append(_Turn(job, job.sampler, chunk, rows))
             elif not chunk.sequence.samples and not chunk.sequence.pending:
                 self._finish_prompt(job)
         self._choose(turns)
         now = time.perf_counter_ns()
-        return [self._take(turn, now) for turn in turns]
+        sampled = [self._take(turn, now) for turn in turns]
+        self._backend.guidance.flush()
+        return sampled
 
     def _choose(self, turns: list[_Turn[S]]) -> None:
-        plain = [turn for turn in turns if not turn.chunk.drafts]
+        plain = [turn for turn in turns if not turn.chunk.drafts and self._goes_on(turn.job)]
         if plain:
             samplers = [turn.sampler for turn in plain]
-            tokens = self._backend.sample([turn.rows[0] for turn in plain], samplers)
+            masks = self._masks.gather([turn.job.guide for turn in plain])
+            tokens = self._backend.sample([turn.rows[0] for turn in plain], samplers, masks)
             for turn, token in zip(plain, tokens, strict=True):
                 turn.tokens = [token]
         for turn in turns:
             if turn.chunk.drafts:
                 turn.tokens = self._backend.verify(turn.rows, turn.chunk.drafts, turn.sampler)
 
+    def _goes_on(self, job: Job[S]) -> bool:
+        """Whether there is anything to sample; waits for the mask of a grammar."""
+        guide = job.guide
+        if guide is None:
+            return True
+        guide.wait()
+        if guide.error is not None:
+            self._fail(job, guide.error)
+            return False
+        if guide.complete and job.request.ignore_eos:
+            self._end(job)
+            for event in job.finish("stop", time.perf_counter_ns()):
+                self._emit(event)
+            return False
+        return True
+
     def _take(self, turn: _Turn[S], now: int) -> int:
         """Take in what was sampled up to the end of the answer; returns how many tokens that is."""
         job, drafts = turn.job, turn.chunk.drafts
+        if not turn.tokens:
+            return 0
         job.drafted += len(drafts)
         events: list[EngineEvent] = []
         for count, (row, token) in enumerate(zip(turn.rows, turn.tokens, strict=False), 1):
@@ -291,6 +320,8 @@ class Generator(Generic[S]):
         self.totals.sampled_tokens += count
         if job.over:
             self._end(job)
+        elif job.guide is not None:
+            job.guide.accept(turn.tokens[-1])
         for event in events:
             self._emit(event)
         return count
@@ -301,6 +332,13 @@ class Generator(Generic[S]):
         self._scheduler.accepted(chunk.sequence, count)
         if slot is not None and count < len(chunk.drafts):
             self._backend.trim(slot.index, len(slot.tokens))
+
+    def _score(self, job: Job[S], chunk: Chunk, row: int) -> None:
+        """Take down the log-probabilities of the prompt; ``row`` is the chunk's first output."""
+        tokens = chunk.scored
+        if tokens:
+            rows = range(row, row + len(tokens))
+            job.scored(chunk.start, self._backend.token_logprobs(rows, tokens))
 
     def _limits(self, job: Job[S], now: int) -> list[EngineEvent]:
         if job.sequence.exhausted:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyollama.engine.backend import Backend, S
+from pyollama.engine.guidance.interface import Guide
 from pyollama.engine.output import AnswerText, Chunk, TokenOutput
 from pyollama.engine.sequence import Sequence
 from pyollama.types import EngineEvent, Finished, FinishReason, GenerateRequest, Tokens, Usage
@@ -33,6 +34,7 @@ class Job(Generic[S]):
         self.sequence = Sequence(request, n_ctx)
         self.reply = reply
         self.sampler: S | None = None
+        self.guide: Guide | None = None
         self.over = False
         self.drafted = 0
         self.accepted = 0
@@ -77,6 +79,9 @@ class Job(Generic[S]):
         return [*self._tokens(self._text.flush()), self._finished(reason, now, limit=limit)]
 
     def close(self) -> None:
+        if self.guide is not None:
+            self.guide.close()
+            self.guide = None
         if self.sampler is not None:
             self.sampler.close()
             self.sampler = None

@@ -7,6 +7,7 @@ when there is none. Every request that was taken in ends with exactly one termin
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic
 
+import msgspec
+
 from pyollama.engine.backend import Backend, S
 from pyollama.engine.embedder import Embedder
 from pyollama.engine.generator import Generator
+from pyollama.engine.guidance.interface import Guide
 from pyollama.engine.job import Job
 from pyollama.engine.speculation.speculator import Drafter, Speculator
 from pyollama.engine.tier import Tier
@@ -46,6 +50,14 @@ class Embed:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The guide of a request is there, or will never be."""
+
+    id: str
+    guide: Future[Guide]
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     id: str
 
@@ -64,7 +76,7 @@ class Close:
     """End everything; the last message."""
 
 
-Message = Generate | Embed | Abort | Restore | Close
+Message = Generate | Opened | Embed | Abort | Restore | Close
 
 
 class EngineLoop(Generic[S]):
@@ -86,6 +98,7 @@ class EngineLoop(Generic[S]):
         speculator = Speculator(backend.info.n_ctx, drafter)
         self._generator = Generator(backend, self._events.append, tier, speculator)
         self._embedder = Embedder(backend, self._events.append)
+        self._opening: dict[str, Job[S]] = {}
         self._steps = 0
         self._open = True
         self._stats = self._snapshot()
@@ -135,17 +148,52 @@ class EngineLoop(Generic[S]):
         match message:
             case Generate(request, submitted, reply):
                 if reply is None or reply.set_running_or_notify_cancel():
-                    job: Job[S] = Job(request, self._backend.info.n_ctx, submitted, reply)
-                    self._generator.add(job)
+                    self._add(request, submitted, reply)
+            case Opened(request_id, guide):
+                self._opened(request_id, guide)
             case Embed(request, submitted):
                 self._embedder.add(request, submitted)
             case Abort(request_id):
+                if request_id in self._opening:
+                    self._generator.add(self._opening.pop(request_id))
                 self._generator.abort(request_id)
                 self._embedder.abort(request_id)
             case Restore() if message.reply.set_running_or_notify_cancel():
                 self._restore(message)
             case Close():
                 self._open = False
+
+    def _add(self, request: GenerateRequest, submitted: int, reply: Future[bytes] | None) -> None:
+        """A request with a grammar waits for its guide before anything is computed for it."""
+        grammar = request.sampling.grammar
+        guided = grammar is not None and grammar.kind != "gbnf" and request.max_tokens != 0
+        if guided:  # nothing is drafted for it: every token of a draft would need a mask
+            request = msgspec.structs.replace(request, max_draft=0)
+        job: Job[S] = Job(request, self._backend.info.n_ctx, submitted, reply)
+        if grammar is None or not guided:
+            self._generator.add(job)
+            return
+        self._opening[job.request.id] = job
+
+        def tell(guide: Future[Guide]) -> None:
+            with contextlib.suppress(EngineClosed):
+                self.post(Opened(job.request.id, guide))
+
+        self._backend.guidance.open(grammar).add_done_callback(tell)
+
+    def _opened(self, request_id: str, guide: Future[Guide]) -> None:
+        job = self._opening.pop(request_id, None)
+        error = guide.exception()
+        if job is None:
+            if error is None:
+                guide.result().close()
+        elif error is None:
+            job.guide = guide.result()
+            self._generator.add(job)
+        elif isinstance(error, PyollamaError):
+            self._generator.add(job, error)
+        else:
+            self._generator.add(job, EngineError(f"the engine failed: {error!r}"))
 
     def _restore(self, message: Restore) -> None:
         try:
@@ -179,7 +227,7 @@ class EngineLoop(Generic[S]):
     def _snapshot(self) -> EngineStats:
         info, totals = self._backend.info, self._generator.totals
         return EngineStats(
-            waiting=self._generator.waiting,
+            waiting=self._generator.waiting + len(self._opening),
             running=self._generator.running + self._embedder.running,
             slots=info.n_slots,
             cells_used=self._generator.cells_used,
@@ -202,6 +250,9 @@ class EngineLoop(Generic[S]):
             while not self._inbox.empty():
                 self._take_in(self._inbox.get())
             closed = EngineClosed("the engine was closed")
+            for job in self._opening.values():
+                self._generator.add(job, closed)
+            self._opening.clear()
             self._embedder.fail_all(closed)
             self._generator.fail_all(closed)
             self._publish()

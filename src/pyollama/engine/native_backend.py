@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pyollama import _native
 from pyollama.engine.backend import Batch, Int32s, Limits
 from pyollama.engine.cpus import compute_threads
+from pyollama.engine.guidance.guides import Guidance
+from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
 from pyollama.errors import Aborted, NativeError, OutOfCells, UnsupportedCapability
@@ -52,6 +54,7 @@ class NativeBackend:
         self._compute = self._context.encode if encoder else self._context.decode
         self._pooler = Pooler(self._context, self.decode)
         self._eog = frozenset(self.model.eog_tokens)
+        self.guidance = Guidance(spec.path, self.model.n_vocab, compute_threads(self.model.size))
         self.info = self._info(spec)
         self.layout = self._layout(spec)
         can_trim = self._context.supports_partial_removal and self._context.swa_full
@@ -130,8 +133,13 @@ class NativeBackend:
         sampler.accept(prompt, grammar=False)
         return sampler
 
-    def sample(self, rows: Sequence[int], samplers: Sequence[_native.Sampler]) -> list[int]:
-        tokens: list[int] = self._context.sample(rows, samplers).tolist()
+    def sample(
+        self,
+        rows: Sequence[int],
+        samplers: Sequence[_native.Sampler],
+        masks: Masks | None = None,
+    ) -> list[int]:
+        tokens: list[int] = self._context.sample(rows, samplers, masks).tolist()
         return tokens
 
     def verify(
@@ -211,6 +219,7 @@ class NativeBackend:
         self._context.abort()
 
     def close(self) -> None:
+        self.guidance.close()
         self._context.close()
         for adapter in self._adapters:
             adapter.close()
@@ -274,7 +283,7 @@ def _pooling_context(model: _native.Model, spec: LoadSpec) -> _native.Context:
 def _sampler(
     model: _native.Model, params: SamplingParams, bias: dict[int, float], n_ctx: int
 ) -> _native.Sampler:
-    grammar = params.grammar
+    grammar = params.grammar if params.grammar and params.grammar.kind == "gbnf" else None
     return _native.Sampler(
         model,
         temperature=params.temperature,

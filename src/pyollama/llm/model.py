@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyollama.chat.capabilities import capabilities
 from pyollama.chat.format import select
 from pyollama.chat.interface import Turn
-from pyollama.chat.native import jinja_opener, schema_to_grammar
+from pyollama.chat.native import jinja_opener
 from pyollama.chat.prompt import prompt_tokens
 from pyollama.config import Settings
 from pyollama.engine.engine import Engine
@@ -420,7 +420,7 @@ class LLM:
     @cached_property
     def _text_side(self) -> TextSide:
         opener = jinja_opener(self._native)
-        chat_format = select(facts_of(self._stored), opener, schema_to_grammar)
+        chat_format = select(facts_of(self._stored), opener)
         return TextSide(self._stored, self._vocabulary, chat_format)
 
     def _chat_request(self, messages: Messages, asked: ChatOptions) -> ChatRequest:

@@ -10,7 +10,6 @@ from pathlib import Path
 from pyollama.chat.capabilities import capabilities
 from pyollama.chat.facts import ModelFacts
 from pyollama.chat.format import OpenJinja, from_template, select, shown_template
-from pyollama.chat.grammar import SchemaToGrammar
 from pyollama.chat.interface import ChatFormat, Prompt
 from pyollama.errors import StoreError
 from pyollama.service.recent import Recent
@@ -46,30 +45,23 @@ class TextSide:
         return tuple(sorted(found))
 
 
-@dataclass(frozen=True, slots=True)
-class NativeText:
-    """What of llama.cpp the text side needs: Jinja over a vocabulary, and schemas as grammars."""
-
-    jinja_of: Callable[[Vocabulary], OpenJinja]
-    schema_to_grammar: SchemaToGrammar
-
-
 class TextSides:
     """Makes text sides and keeps those used last. Safe to use from several threads.
 
-    ``prefer_go`` decides for models with two templates; ``None`` takes the abler one.
+    ``jinja_of`` opens Jinja templates over a vocabulary. ``prefer_go`` decides for models with two
+    templates; ``None`` takes the abler one.
     """
 
     def __init__(
         self,
         vocabularies: Vocabularies,
-        native: NativeText,
+        jinja_of: Callable[[Vocabulary], OpenJinja],
         *,
         prefer_go: bool | None = None,
         most: int = 32,
     ) -> None:
         self._vocabularies = vocabularies
-        self._native = native
+        self._jinja_of = jinja_of
         self._prefer_go = prefer_go
         self._sides: Recent[_Key, TextSide] = Recent(most)
         self._capabilities: Recent[tuple[str, bool], tuple[str, ...]] = Recent(_MOST_CAPABILITIES)
@@ -84,7 +76,7 @@ class TextSides:
 
     async def with_template(self, model: StoredModel, template: str) -> TextSide:
         """The text side of ``model`` with another Go template, for one request."""
-        chat_format = from_template(template, self._native.schema_to_grammar)
+        chat_format = from_template(template)
         return TextSide(model, await self.vocabulary(model), chat_format)
 
     async def vocabulary(self, model: StoredModel) -> Vocabulary:
@@ -109,8 +101,7 @@ class TextSides:
         vocabulary = self._vocabulary(model)
         chat_format = select(
             facts_of(model),
-            self._native.jinja_of(vocabulary),
-            self._native.schema_to_grammar,
+            self._jinja_of(vocabulary),
             prefer_go=self._prefer_go,
         )
         return TextSide(model, vocabulary, chat_format)

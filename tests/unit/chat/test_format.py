@@ -12,7 +12,7 @@ from pyollama.chat.facts import ModelFacts
 from pyollama.chat.families import FAMILIES
 from pyollama.chat.format import UntemplatedFormat, from_template, select, shown_template
 from pyollama.chat.gotemplates import GoTemplate
-from pyollama.chat.grammar import JSON_OBJECT, format_grammar
+from pyollama.chat.grammar import format_grammar
 from pyollama.chat.interface import ChatFormat, Turn
 from pyollama.chat.jinja import JinjaFormat, RenderedJinja
 from pyollama.chat.media import place_media
@@ -44,12 +44,8 @@ class _NoTemplate:
         raise NotImplementedError
 
 
-def _schema_to_grammar(schema: str) -> str:
-    return f"root ::= {schema}"
-
-
 def _select(facts: ModelFacts, prefer_go: bool | None = None) -> ChatFormat:
-    return select(facts, _NoTemplate, _schema_to_grammar, prefer_go=prefer_go)
+    return select(facts, _NoTemplate, prefer_go=prefer_go)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +163,7 @@ def test_thinking_is_read_only_when_it_is_on() -> None:
 
 def test_a_prompt_may_open_the_thinking() -> None:
     template = "{{ range .Messages }}<t>{{ .Thinking }}</t>{{ end }}<t>\n"
-    prompt = from_template(template, _schema_to_grammar).chat(Turn(_USER, think=True))
+    prompt = from_template(template).chat(Turn(_USER, think=True))
     assert prompt.parser.feed("a</t>b") == Delta(content="b", thinking="a")
 
 
@@ -183,7 +179,7 @@ def test_tool_calls_are_read_only_when_there_are_tools() -> None:
 
 def test_thinking_then_a_call() -> None:
     template = _THINK + "{{ range .Tools }}{{ . }}{{ end }}{{ if .ToolCalls }}<call>{{ end }}"
-    prompt = from_template(template, _schema_to_grammar).chat(Turn(_USER, (Tool("f"),), think=True))
+    prompt = from_template(template).chat(Turn(_USER, (Tool("f"),), think=True))
     assert prompt.preserved == ("<think>", "</think>", "<call>")
     delta = prompt.parser.feed('<think>a</think>b<call>{"name": "f", "arguments": {}}')
     assert (delta.thinking, delta.content, len(delta.tool_calls)) == ("a", "b", 1)
@@ -198,11 +194,11 @@ def test_format_waits_for_the_end_of_thinking() -> None:
     assert first.grammar is None
     second = chosen.after_thinking(turn, first, "hm")
     assert second.text == "user: q\nassistant: <think>hm</think>\nassistant: medium "
-    assert second.grammar == Grammar(JSON_OBJECT)
+    assert second.grammar == Grammar(kind="json")
     assert not second.constrain_later
     assert second.parser.feed("<think>") == Delta(content="<think>")
     off = chosen.chat(Turn(_USER, think=False, format="json"))
-    assert off.grammar == Grammar(JSON_OBJECT)
+    assert off.grammar == Grammar(kind="json")
     assert not off.constrain_later
 
 
@@ -216,7 +212,7 @@ def test_format_after_harmony_thinking() -> None:
     assert second.text.endswith("<|channel|>final<|message|>")
     assert second.parser is first.parser
     assert second.parser.feed("{}") == Delta(content="{}")
-    assert second.grammar == Grammar('root ::= {"type": "object"}')
+    assert second.grammar == Grammar('{"type": "object"}', "json_schema")
 
 
 def test_insert_and_raw() -> None:
@@ -224,7 +220,7 @@ def test_insert_and_raw() -> None:
     turn = Turn((), format={})
     for prompt in (chosen.insert("a", "b", turn), chosen.raw("<a|b>", turn)):
         assert prompt.text == "<a|b>"
-        assert prompt.grammar == Grammar("root ::= {}")
+        assert prompt.grammar == Grammar("{}", "json_schema")
         assert not prompt.constrain_later
     raw = _select(ModelFacts(template=_THINK)).raw("text", Turn((), think=True))
     assert raw.parser.feed("<think>a</think>b") == Delta(content="b", thinking="a")
@@ -286,7 +282,7 @@ def test_media() -> None:
 )
 def test_formats_that_are_none(wanted: str, shown: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        format_grammar(wanted, _schema_to_grammar)
+        format_grammar(wanted)
     assert caught.value.message == (
         f'invalid format: {shown}; expected "json" or a valid JSON Schema object'
     )
@@ -294,9 +290,9 @@ def test_formats_that_are_none(wanted: str, shown: str) -> None:
 
 
 def test_formats() -> None:
-    assert format_grammar(None, _schema_to_grammar) is None
-    assert format_grammar("", _schema_to_grammar) is None
-    assert format_grammar({}, _schema_to_grammar) == Grammar("root ::= {}")
+    assert format_grammar(None) is None
+    assert format_grammar("") is None
+    assert format_grammar({}) == Grammar("{}", "json_schema")
 
 
 _CHATML = (

@@ -42,7 +42,7 @@ class _Template:
 
 def _ask(turn: Turn) -> dict[str, object]:
     template = _Template()
-    JinjaFormat(template, lambda schema: "root ::= schema").chat(turn)
+    JinjaFormat(template).chat(turn)
     return template.requests[0]
 
 
@@ -104,7 +104,7 @@ def test_formats() -> None:
 
 
 def test_prompts() -> None:
-    jinja = JinjaFormat(_Template(), lambda schema: f"root ::= {schema}")
+    jinja = JinjaFormat(_Template())
     turn = Turn((Message("user", "q", images=(b"i",)),), format={"a": 1})
     chat = jinja.chat(turn)
     assert chat.text == "PROMPT"
@@ -119,7 +119,7 @@ def test_prompts() -> None:
         prefill="<assistant>",
     )
     complete = jinja.complete(turn)
-    assert complete.grammar == Grammar('root ::= {"a": 1}')
+    assert complete.grammar == Grammar('{"a": 1}', "json_schema")
     assert complete.parser.feed("<think>x") == Delta(content="<think>x")
     assert jinja.raw("r", turn).text == "r"
     assert jinja.raw("r", turn).grammar == complete.grammar
@@ -195,3 +195,40 @@ def test_a_reading_that_takes_something_back_adds_nothing() -> None:
     readings = iter(["abc", "ab", "abcd"])
     parser = _parser(lambda text, partial: {"content": next(readings)})
     assert [parser.feed("x").content for _ in range(3)] == ["abc", "", "d"]
+
+
+_JSON = '("```json" space response-format space "```" | space response-format space)'
+
+
+@pytest.mark.parametrize(
+    ("root", "guided"),
+    [
+        (rf'"<|im_start|>assistant\n" space space {_JSON}', True),
+        (f"space space {_JSON}", True),
+        (r'"<|im_start|>assistant\n" space response-format', True),
+        (r'"<|im_start|>assistant\n" response-format-schema', True),
+        (rf'"assistant" space ("<think>" until-4 "</think>")? space {_JSON}', False),
+        ("(start analysis)* start response-format", False),
+        ('start (thought | )? "```json" space response-format-schema space "```"', False),
+        ('"assistant" "</think>"? response-format', False),
+        ('"a" | tool-call', False),
+    ],
+)
+def test_only_an_answer_that_is_nothing_but_json_gets_a_guide(root: str, guided: bool) -> None:
+    source = f'response-format ::= "{{" "}}"\nroot ::= {root}\nspace ::= " "?\n'
+
+    class Template(_Template):
+        def apply(self, request: str) -> _Rendered:
+            rendered = _Rendered()
+            rendered.grammar, rendered.grammar_lazy = source, False
+            return rendered
+
+    turn = Turn((Message("user", "q"),), format={"type": "object"})
+    grammar = JinjaFormat(Template()).chat(turn).grammar
+    assert grammar is not None
+    assert (grammar.kind, grammar.text) == (
+        ("json_schema", '{"type": "object"}') if guided else ("gbnf", source)
+    )
+    begun = Turn((*turn.messages, Message("assistant", '{"a":')), format="json")
+    kept = JinjaFormat(Template()).chat(begun).grammar
+    assert kept is not None and kept.kind == "gbnf"

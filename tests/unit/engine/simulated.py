@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.unit.engine.simulated_guidance import SimulatedGuidance
 
 from pyollama.engine.backend import Batch, Int32s, Limits
+from pyollama.engine.guidance.interface import Masks
 from pyollama.errors import InvalidGrammar, NativeError, OutOfCells
 from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
 
@@ -85,6 +87,7 @@ class SimulatedBackend:
             pack_rows=16,
             pack_sequences=4,
         )
+        self.guidance = SimulatedGuidance(EOG)
         self.failures: list[Exception | None] = []
         self.samplers: list[SimulatedSampler] = []
         self.prompts: list[list[int]] = []
@@ -124,17 +127,25 @@ class SimulatedBackend:
     ) -> SimulatedSampler:
         assert len(prompt) < n_ctx <= self.info.n_ctx
         self.prompts.append(prompt.tolist())
-        if params.grammar is not None:
+        if params.grammar is not None and params.grammar.kind == "gbnf":
             raise InvalidGrammar(params.grammar.text)
         sampler = SimulatedSampler(list(self.script), eog=not ignore_eos)
         self.samplers.append(sampler)
         return sampler
 
-    def sample(self, rows: Sequence[int], samplers: Sequence[SimulatedSampler]) -> list[int]:
+    def sample(
+        self,
+        rows: Sequence[int],
+        samplers: Sequence[SimulatedSampler],
+        masks: Masks | None = None,
+    ) -> list[int]:
         assert len(rows) == len(samplers) <= len(self._outputs)
-        return [
+        tokens = [
             self._draw(self._outputs[row], one) for row, one in zip(rows, samplers, strict=True)
         ]
+        if masks is None:
+            return tokens
+        return [_allowed(token, mask) for token, mask in zip(tokens, masks, strict=True)]
 
     def verify(
         self, rows: Sequence[int], drafts: Sequence[int], sampler: SimulatedSampler
@@ -248,3 +259,9 @@ class SimulatedBackend:
     def held(self) -> dict[int, list[int]]:
         """The tokens in the cache, by sequence."""
         return {sequence: [cell.token for cell in cells] for sequence, cells in self._kv.items()}
+
+
+def _allowed(token: int, mask: NDArray[np.uint32]) -> int:
+    """``token``, or the smallest that the mask lets through if that is not the one."""
+    bits = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
+    return token if token in bits else int(bits[0])

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import psutil
 
+from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.guidance.wire import (
     Open,
     Opened,
@@ -28,7 +29,7 @@ from pyollama.errors import Busy, EngineError, InvalidGrammar
 from pyollama.types import Grammar
 
 if TYPE_CHECKING:
-    from pyollama.engine.guidance.guides import Guide
+    from pyollama.engine.guidance.guides import GrammarGuide
 
 COMMAND = (sys.executable, "-m", "pyollama.engine.guidance.process")
 ROWS = 256
@@ -66,10 +67,10 @@ class Child:
             )
             shared = mmap.mmap(memory.fileno(), 0)
         self._watched = psutil.Process(self._process.pid)
-        self.masks = np.frombuffer(shared, np.uint32).reshape(ROWS, row_words(n_vocab))
+        self.masks: Masks = np.frombuffer(shared, np.uint32).reshape(ROWS, row_words(n_vocab))
         self._control = opening
         self._channel = stepping
-        self._guides: dict[int, Guide] = {}
+        self._guides: dict[int, GrammarGuide] = {}
         self._free = list(range(ROWS))
         self._step = Step([], [], [])
         self._sent = 0
@@ -91,7 +92,7 @@ class Child:
 
     # --- opening ----------------------------------------------------------------------------------
 
-    def open(self, guide: Guide, grammar: Grammar, seconds: float) -> str:
+    def open(self, guide: GrammarGuide, grammar: Grammar, seconds: float) -> str:
         """Returns what is wrong with the grammar, or nothing.
 
         Raises ``TimeoutError`` when that takes more than ``seconds`` of processor time,
@@ -145,7 +146,7 @@ class Child:
 
     # --- steps ------------------------------------------------------------------------------------
 
-    def want(self, guide: Guide) -> None:
+    def want(self, guide: GrammarGuide) -> None:
         """Have the next mask of ``guide`` made with the next :meth:`flush`."""
         if guide.row < 0 and self._free:
             guide.row = self._free.pop()
@@ -154,11 +155,11 @@ class Child:
         elif guide.error is None:
             self._step.wanted.append((guide.number, guide.row))
 
-    def accept(self, guide: Guide, token: int) -> None:
+    def accept(self, guide: GrammarGuide, token: int) -> None:
         if guide.error is None:
             self._step.accepted.append((guide.number, token))
 
-    def drop(self, guide: Guide) -> None:
+    def drop(self, guide: GrammarGuide) -> None:
         if self._guides.pop(guide.number, None) is None:
             return
         if guide.row >= 0:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pyollama.engine.guidance.child import Child, ChildGone
-from pyollama.engine.guidance.wire import row_words
+from pyollama.engine.guidance.interface import Guide, Masks
 from pyollama.errors import EngineClosed, EngineError, InvalidGrammar, PyollamaError
 from pyollama.types import Grammar
-
-Masks = NDArray[np.uint32]
 
 COMPILE_SECONDS = 5.0
 """Processor time that a grammar may take to compile."""
@@ -25,35 +19,40 @@ MASK_SECONDS = 2.0
 """Processor time after which a step goes on without the answers whose masks it still waits for."""
 
 MOST_REFUSED = 64
-_ALL = np.uint32(0xFFFFFFFF)
 
 log = logging.getLogger(__name__)
 
 
-class Guide:
-    """Holds one answer to its grammar. Belongs to the engine thread.
-
-    ``error`` is set once it cannot go on, ``complete`` when the answer can only end.
-    """
+class GrammarGuide:
+    """See :class:`~pyollama.engine.guidance.interface.Guide`."""
 
     def __init__(self, child: Child, number: int) -> None:
-        self.child = child
         self.number = number
         self.row = -1
         self.error: PyollamaError | None = None
         self.complete = False
+        self._child = child
 
     def begin(self) -> None:
-        """Have the mask for the first token made."""
-        self.child.want(self)
+        self._child.want(self)
 
     def accept(self, token: int) -> None:
-        """Take in a token of the answer, and have the mask for the one behind it made."""
-        self.child.accept(self, token)
-        self.child.want(self)
+        self._child.accept(self, token)
+        self._child.want(self)
+
+    def wait(self) -> None:
+        self._child.flush()
+        self._child.collect(MASK_SECONDS)
+        if self.error is None and not self.mask.any():
+            self.error = InvalidGrammar("no token of the model can continue as the grammar demands")
+
+    @property
+    def mask(self) -> Masks:
+        mask: Masks = self._child.masks[self.row]
+        return mask
 
     def close(self) -> None:
-        self.child.drop(self)
+        self._child.drop(self)
 
 
 class Guidance:
@@ -73,7 +72,6 @@ class Guidance:
         self._closed = False
         self._children: list[Child] = []
         self._refused: dict[Grammar, str] = {}
-        self._masks = np.empty((0, row_words(n_vocab)), np.uint32)
 
     def open(self, grammar: Grammar) -> Future[Guide]:
         """A guide along ``grammar``; fails with ``InvalidGrammar`` if that cannot be used."""
@@ -91,24 +89,6 @@ class Guidance:
         """Have all masks made that are wanted, while the engine does something else."""
         for child in self._children:
             child.flush()
-
-    def masks(self, guides: Sequence[Guide | None]) -> Masks | None:
-        """What may come next, a row for each; ``None`` if there are no guides.
-
-        No guide allows everything, and so does one that failed. Valid until the next call.
-        """
-        children = {guide.child for guide in guides if guide is not None}
-        if not children:
-            return None
-        for child in children:
-            child.flush()
-            child.collect(MASK_SECONDS)
-        if len(self._masks) < len(guides):
-            self._masks = np.empty((len(guides), row_words(self._n_vocab)), np.uint32)
-        masks = self._masks[: len(guides)]
-        for mask, guide in zip(masks, guides, strict=True):
-            mask[:] = _ALL if guide is None else _mask(guide)
-        return masks
 
     def close(self) -> None:
         """End the processes; what is being opened ends with ``EngineClosed``."""
@@ -133,12 +113,12 @@ class Guidance:
                 log.exception("a grammar could not be opened")
                 future.set_exception(EngineError(f"guidance failed: {error!r}"))
 
-    def _open(self, grammar: Grammar) -> Guide:
+    def _open(self, grammar: Grammar) -> GrammarGuide:
         if grammar in self._refused:
             raise InvalidGrammar(self._refused[grammar], field="format")
         child = self._usable_child()
         self._numbers += 1
-        guide = Guide(child, self._numbers)
+        guide = GrammarGuide(child, self._numbers)
         try:
             error = child.open(guide, grammar, COMPILE_SECONDS)
         except TimeoutError:
@@ -172,13 +152,3 @@ class Guidance:
         while len(self._refused) >= MOST_REFUSED:
             del self._refused[next(iter(self._refused))]
         self._refused[grammar] = why
-
-
-def _mask(guide: Guide) -> Masks | np.uint32:
-    if guide.error is not None:
-        return _ALL
-    mask: Masks = guide.child.masks[guide.row]
-    if not mask.any():
-        guide.error = InvalidGrammar("no token of the model can continue as the grammar demands")
-        return _ALL
-    return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher
@@ -28,6 +29,7 @@ _SCHEMAS = frozenset(
     "additionalItems additionalProperties allOf anyOf items oneOf prefixItems".split()
 )
 _NAMED_SCHEMAS = frozenset("$defs definitions patternProperties properties".split())
+_COMBINING = ("$ref", "allOf", "anyOf", "oneOf")
 _MOST_DEPTH = 64
 
 
@@ -39,7 +41,7 @@ def to_llguidance(grammar: Grammar) -> str:
         case "json":
             return LLMatcher.grammar_from_json_schema({"type": "object"}, overrides=_OPTIONS)
         case "json_schema":
-            schema = _without_notes(_parsed(grammar.text), 0)
+            schema = _prepared(_parsed(grammar.text))
             return LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS)
         case "regex":
             return LLMatcher.grammar_from_regex(grammar.text)
@@ -70,24 +72,36 @@ def _parsed(text: str) -> JSON:
     return schema
 
 
-def _without_notes(schema: Any, depth: int) -> Any:
-    """``schema`` without the values of ``format`` that nobody checks."""
+def _prepared(schema: JSON) -> JSON:
+    """``schema`` as it is meant: ``format`` only where somebody checks it, and objects closed."""
+    close = not any(_combines(part) for part in _parts(schema, 0))
+    for part in _parts(schema, 0):
+        if str(part.get("format")) not in FORMATS:
+            part.pop("format", None)
+        if close and "properties" in part and "patternProperties" not in part:
+            part.setdefault("additionalProperties", False)
+    return schema
+
+
+def _combines(part: JSON) -> bool:
+    """Whether objects are put together out of several schemas, none of which may be closed."""
+    parts = part.get("allOf")
+    several = isinstance(parts, list) and len(parts) > 1
+    return several or ("properties" in part and any(key in part for key in _COMBINING))
+
+
+def _parts(schema: Any, depth: int) -> Iterator[JSON]:
+    """``schema`` and all schemas in it; what only looks like one, in a constant, is none."""
     if depth > _MOST_DEPTH:
         raise ValueError(f"it is nested more than {_MOST_DEPTH} levels deep")
     if isinstance(schema, list):
-        return [_without_notes(item, depth + 1) for item in schema]
+        for item in schema:
+            yield from _parts(item, depth + 1)
     if not isinstance(schema, dict):
-        return schema
-    return {
-        key: _inner(key, value, depth)
-        for key, value in schema.items()
-        if key != "format" or value in FORMATS
-    }
-
-
-def _inner(key: str, value: Any, depth: int) -> Any:
-    if key in _SCHEMAS:
-        return _without_notes(value, depth + 1)
-    if key in _NAMED_SCHEMAS and isinstance(value, dict):
-        return {name: _without_notes(item, depth + 1) for name, item in value.items()}
-    return value
+        return
+    yield schema
+    for key in _SCHEMAS & schema.keys():
+        yield from _parts(schema[key], depth + 1)
+    for key in _NAMED_SCHEMAS & schema.keys():
+        named = schema[key]
+        yield from _parts(list(named.values()) if isinstance(named, dict) else None, depth)

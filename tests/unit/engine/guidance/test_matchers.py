@@ -202,7 +202,7 @@ def test_properties_come_in_the_order_of_the_schema() -> None:
     table = _Table()
     table.matchers.open(1, Grammar(json.dumps(schema | {"type": "object"}), "json_schema"))
     said = table.say(1)
-    assert said is not None and list(json.loads(said))[:3] == names
+    assert said is not None and list(json.loads(said)) == names
 
 
 def test_guides_do_not_see_each_other() -> None:

@@ -79,3 +79,22 @@ def test_only_formats_that_are_known_count() -> None:
         "fixed": {"const": note},
     }
     assert kept["anyOf"] == [{"items": {"type": "string"}}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "closed"),
+    [
+        ({"properties": {"a": {}}}, True),
+        ({"allOf": [{"properties": {"a": {}}}]}, True),
+        ({"items": {"anyOf": [{"properties": {}}, {"$ref": "#"}]}}, True),
+        ({"properties": {}, "additionalProperties": {"type": "null"}}, False),
+        ({"properties": {}, "patternProperties": {"^x": {}}}, False),
+        ({"properties": {"a": {}}, "allOf": [{"properties": {"b": {}}}]}, False),
+        ({"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, False),
+        ({"type": "object"}, False),
+    ],
+)
+def test_objects_have_the_properties_that_are_named(schema: dict[str, Any], closed: bool) -> None:
+    """As for Ollama: more of them only where the schema says so, or is put together from parts."""
+    source = to_llguidance(_schema(**schema))
+    assert ('"additionalProperties":false' in source) is closed
