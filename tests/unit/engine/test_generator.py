@@ -559,6 +559,8 @@ def test_any_company_gives_the_answers_of_a_lone_request(
     held = {slot.index: list(slot.tokens) for slot in slots}
     assert held == backend.held(), "the slots say what the cache holds"
     assert bench.generator.cells_used == backend.used
+    if not steps and backend.limits.cells >= backend.info.n_ctx * backend.info.n_slots:
+        assert bench.generator.preemptions == 0
 
 
 @settings(max_examples=50)
