@@ -125,6 +125,7 @@ def llama_like(
     *,
     bias: bool = False,
     pooling: gguf.PoolingType | None = None,
+    n_layer: int = 2,
 ) -> Path:
     """A decoder with a plain KV cache; ``qwen2`` has biases in its attention.
 
@@ -140,13 +141,13 @@ def llama_like(
         weights.matrix("token_embd.weight", n_vocab, N_EMBD)
         weights.matrix("output.weight", n_vocab, N_EMBD, zero_rows=len(SPECIALS))
         weights.ones("output_norm.weight")
-        for i in range(2):
+        for i in range(n_layer):
             weights.ones(f"blk.{i}.attn_norm.weight")
             weights.attention(f"blk.{i}", bias=bias)
             weights.ones(f"blk.{i}.ffn_norm.weight")
             weights.gated_ffn(f"blk.{i}")
 
-    return _write(path, arch, 2, fill)
+    return _write(path, arch, n_layer, fill)
 
 
 def gemma3_like(path: Path) -> Path:
