@@ -18,12 +18,6 @@ Workers::~Workers() {
 
 void Workers::run(size_t count, size_t threads, const Task & task) {
     threads = std::min(count, threads);
-    if (threads <= 1) {
-        for (size_t i = 0; i < count; ++i) {
-            task(i, 0);
-        }
-        return;
-    }
     while (threads_.size() + 1 < threads) {
         threads_.emplace_back(&Workers::work, this, threads_.size() + 1);
     }
@@ -34,7 +28,9 @@ void Workers::run(size_t count, size_t threads, const Task & task) {
     unfinished_ = count;
     allowed_ = threads;
     failure_ = nullptr;
-    begin_.notify_all();
+    if (threads > 1) {
+        begin_.notify_all();
+    }
     take_part(lock, 0);
     end_.wait(lock, [this] { return unfinished_ == 0; });
     task_ = nullptr;

@@ -23,7 +23,7 @@ class Workers {
 
     // Calls `task` with every index below `count`, on this thread and up to `threads - 1` more, and
     // with the number of the thread that calls, which is below `threads`. Returns when all calls
-    // have; rethrows the exception of the smallest index that had one.
+    // were made; rethrows the exception of the smallest index that had one.
     void run(size_t count, size_t threads, const Task & task);
 
   private:

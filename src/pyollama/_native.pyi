@@ -343,7 +343,8 @@ class Context:
 
         ``masks`` has the shape (rows, ceil(n_vocab / 32)), int32 or uint32: bit ``i`` of word ``w``
         allows token ``32 * w + i``, and tokens that are not allowed count as impossible. A mask
-        that allows nothing raises ``InvalidGrammar``.
+        that allows nothing raises ``InvalidGrammar``. Where a row fails, the samplers of the others
+        have accepted their tokens all the same.
         """
     def verify(
         self,

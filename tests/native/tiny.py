@@ -32,10 +32,12 @@ def _byte_characters() -> list[str]:
     return [chr(byte) if byte in visible else chr(next(others)) for byte in range(256)]
 
 
-def _add_bpe_vocab(writer: gguf.GGUFWriter) -> int:
+def _add_bpe_vocab(writer: gguf.GGUFWriter, n_extra: int = 0) -> int:
     characters = _byte_characters()
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("an", "d")]
-    tokens = [*characters, *("".join(pair) for pair in merges), *SPECIALS]
+    tokens = [*characters, *("".join(pair) for pair in merges)]
+    tokens += [f"extra{i}" for i in range(n_extra)]
+    tokens += SPECIALS
     kinds = [gguf.TokenType.NORMAL] * (len(tokens) - len(SPECIALS))
     kinds += [gguf.TokenType.CONTROL] * len(SPECIALS)
     writer.add_tokenizer_model("gpt2")
@@ -126,18 +128,19 @@ def llama_like(
     bias: bool = False,
     pooling: gguf.PoolingType | None = None,
     n_layer: int = 2,
+    n_extra: int = 0,
 ) -> Path:
     """A decoder with a plain KV cache; ``qwen2`` has biases in its attention.
 
     No special token is ever among its forty likeliest, so that answers only end at a limit. With
-    ``pooling`` it is one for embeddings.
+    ``pooling`` it is one for embeddings, ``n_extra`` makes the vocabulary larger.
     """
 
     def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
         _add_attention_facts(writer)
         if pooling is not None:
             writer.add_pooling_type(pooling)
-        n_vocab = _add_bpe_vocab(writer)
+        n_vocab = _add_bpe_vocab(writer, n_extra)
         weights.matrix("token_embd.weight", n_vocab, N_EMBD)
         weights.matrix("output.weight", n_vocab, N_EMBD, zero_rows=len(SPECIALS))
         weights.ones("output_norm.weight")
