@@ -154,9 +154,21 @@ double Row::deviation() const {
 }
 
 double Row::total(float scale, float floor) {
-    sums_.resize(maxima_.size());
-    kernels().exponential_sums(values_, size_, highest_, scale, floor, sums_.data());
-    return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+    sums_.assign(maxima_.size(), 0.0);
+    const auto counts = [floor](float largest) { return largest >= floor; };
+    auto end = maxima_.begin();
+    while (true) {
+        const auto begin = std::find_if(end, maxima_.end(), counts);
+        if (begin == maxima_.end()) {
+            return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+        }
+        end = std::find_if_not(begin, maxima_.end(), counts);
+        const auto block = static_cast<size_t>(begin - maxima_.begin());
+        const auto last = static_cast<size_t>(end - maxima_.begin());
+        const size_t size = std::min(last * kernel_block, size_) - block * kernel_block;
+        kernels().exponential_sums(values_ + block * kernel_block, size, highest_, scale, floor,
+                                   sums_.data() + block);
+    }
 }
 
 // Counting out by intervals of the logit takes two looks at each value; sorting would take many.
