@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +15,12 @@ from pyollama.engine.guidance.guides import Guidance
 from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import Aborted, NativeError, OutOfCells, UnsupportedCapability
+from pyollama.errors import Aborted, NativeError, OutOfCells, PyollamaError, UnsupportedCapability
 from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
 
 LoadProgress = _native.LoadProgress
+
+_PART = struct.Struct("<IIQ")
 
 PACKED_TEXTS = 64
 """How many texts are embedded in one batch at most."""
@@ -187,10 +190,49 @@ class NativeBackend:
             self._context.seq_add(sequence, keep + discard, length, -discard)
 
     def save(self, sequence: int) -> bytes:
-        return self._context.state_seq(sequence)
+        """With a sliding window in parts: of what it has passed, a whole state lacks the values.
+
+        Each part is its first position, the one behind its last, its size, and its state. Where
+        the cells of such values have already been given to others, it is the whole state, from
+        which a sequence can at least go on; that is a part without positions.
+        """
+        if not self._windowed:
+            return self._context.state_seq(sequence)
+        end, step = self._context.seq_pos_max(sequence) + 1, self.limits.part
+        if self._context.seq_pos_min(sequence) > 0:
+            state = self._context.state_seq(sequence)
+            return _PART.pack(0, 0, len(state)) + state
+        parts = []
+        for start in range(0, end, step):
+            stop = min(start + step, end)
+            state = self.save_part(sequence, start, stop)
+            parts += [_PART.pack(start, stop, len(state)), state]
+        return b"".join(parts)
 
     def restore(self, sequence: int, state: bytes | memoryview) -> None:
-        self._context.set_state_seq(sequence, state)
+        if not self._windowed:
+            self._context.set_state_seq(sequence, state)
+            return
+        self.trim(sequence, 0)
+        try:
+            self._append(sequence, memoryview(state))
+        except (PyollamaError, struct.error) as error:
+            self.trim(sequence, 0)
+            raise NativeError(f"the state cannot be used: {error}") from error
+
+    def _append(self, sequence: int, parts: memoryview) -> None:
+        while parts:
+            start, stop, size = _PART.unpack_from(parts)
+            end = _PART.size + size
+            if stop:
+                self.restore_part(sequence, parts[_PART.size : end], start, stop)
+            else:
+                self._context.set_state_seq(sequence, parts[_PART.size : end])
+            parts = parts[end:]
+
+    @property
+    def _windowed(self) -> bool:
+        return self.model.n_swa > 0 and self.limits.part > 0
 
     def save_part(self, sequence: int, start: int, stop: int) -> bytes:
         context, desk = self._context, self.limits.sequences
