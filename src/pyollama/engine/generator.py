@@ -20,7 +20,7 @@ from pyollama.engine.pace import Pace
 from pyollama.engine.prefix import token_array
 from pyollama.engine.scheduler import Chunk, Scheduler
 from pyollama.engine.sequence import Sequence
-from pyollama.engine.slots import Slots
+from pyollama.engine.slots import RETAINED, Slots
 from pyollama.engine.speculation.speculator import Drafts, Speculator
 from pyollama.engine.tier import Tier
 from pyollama.errors import (
@@ -76,7 +76,11 @@ class Generator(Generic[S]):
         self._emit = emit
         self._tier = tier
         self._slots = Slots(
-            limits.sequences, cells=limits.cells, running=info.n_slots, can_trim=limits.can_trim
+            limits.sequences,
+            cells=limits.cells,
+            running=info.n_slots,
+            retained=None if tier is None else RETAINED,
+            can_trim=limits.can_trim,
         )
         self._scheduler = Scheduler(
             self._slots, can_shift=info.can_shift, mix=limits.mix, tier=tier

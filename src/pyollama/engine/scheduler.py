@@ -332,6 +332,8 @@ class Scheduler:
 
     def _chunks(self, rows: int, share: Share) -> list[Chunk]:
         streams = self._streams(rows)
+        if streams:
+            self._slots.keep_bound()
         budget = self._prompt_budget(min(share.tokens, rows - len(streams)), streams)
         streams = [chunk for chunk in streams if chunk.sequence.slot is not None]
         prompts = self._prompt_chunks(budget)
@@ -366,7 +368,7 @@ class Scheduler:
         chunks: list[Chunk] = []
         if budget <= 0:
             return chunks
-        for sequence in sorted(self._able(), key=_rank):
+        for sequence in self._by_urgency():
             stops = (mark - sequence.computed for mark in sequence.marks)
             stop = min((stop for stop in stops if stop > 0), default=sequence.pending)
             count = min(sequence.pending, budget, stop)
@@ -378,6 +380,16 @@ class Scheduler:
             chunks.append(Chunk(sequence, sequence.computed, count, outputs))
             budget -= count
         return chunks
+
+    def _by_urgency(self) -> list[Sequence]:
+        """By priority; who is waited for is as urgent as the most urgent one that waits."""
+        able = self._able()
+        ranks = {sequence: _rank(sequence) for sequence in able}
+        for sequence in reversed(able):  # a leader was admitted before those that wait for it
+            leader = sequence.leader
+            if leader in ranks:
+                ranks[leader] = min(ranks[leader], ranks[sequence])
+        return sorted(able, key=ranks.__getitem__)
 
     def _able(self) -> list[Sequence]:
         return [sequence for sequence in self._running if sequence not in self._stuck]

@@ -29,14 +29,20 @@ from pyollama.engine.prefix import token_array
 from pyollama.engine.radix import RadixTree
 from pyollama.engine.slot import Slot
 
+RETAINED = 4096
+"""Cells that retired prefixes keep beside running requests where a tier takes in the others.
+
+Attention steps over them. Four streams of Qwen2.5-0.5B Q4_0 with 1,200 cells of their own, one
+thread: 4,096 more cells make a step 1.05 times as long, 8,192 1.2, 16,384 1.5 and 28,672 1.9."""
+
 
 class Slots:
     """The slots of one engine, of which at most ``running`` are busy.
 
-    ``cells`` is the size of the KV cache, and retired prefixes may keep ``retained`` of them (by
-    default all that nobody needs). ``can_trim`` says whether the memory can drop the tail of a
-    sequence; one that cannot (recurrent state, for example) only lets a prompt go on where a
-    retired sequence or a checkpoint ended.
+    ``cells`` is the size of the KV cache, and beside requests that run retired prefixes may keep
+    ``retained`` of them (by default all that nobody needs). ``can_trim`` says whether the memory
+    can drop the tail of a sequence; one that cannot (recurrent state, for example) only lets a
+    prompt go on where a retired sequence or a checkpoint ended.
     """
 
     def __init__(
@@ -226,7 +232,6 @@ class Slots:
         if any(not self._slots[key].busy for key in self._standing_in(slot)):
             self._edits.append(Placement(slot, len(slot.tokens), 0))
             self.forget(slot)
-        self._keep_bound()
 
     def forget(self, slot: Slot) -> None:
         """The KV sequence of ``slot`` is empty, or is about to be."""
@@ -285,6 +290,13 @@ class Slots:
                 return False
         return True
 
+    def keep_bound(self) -> None:
+        """Give up what retired prefixes keep beyond their bound."""
+        while self.cells.used > self._retained:
+            excess = self.cells.used - self.owned_by_busy(None, 0) - self._retained
+            if excess <= 0 or self.evict() is None:
+                return
+
     def owned_by_busy(self, source: Slot | None, length: int) -> int:
         """Cells that no eviction frees, once a request has begun with ``length`` of ``source``."""
         parts = [(slot.index, len(slot.tokens)) for slot in self._slots if slot.busy]
@@ -308,11 +320,6 @@ class Slots:
         tree = self._tree
         cost = tree.alone(slot.index) if self.can_trim else tree.behind_others(slot.index)
         return cost / (self._clock - slot.last_used + 1), slot.last_used
-
-    def _keep_bound(self) -> None:
-        while self.cells.used - self.owned_by_busy(None, 0) > self._retained:
-            if self.evict() is None:
-                return
 
     def _standing_in(self, slot: Slot) -> list[int]:
         """Other keys from which a prompt could go on just as well."""

@@ -21,15 +21,25 @@ class Bench:
         *,
         sequences: int | None = None,
         cells: int = 10_000,
+        retained: int | None = None,
         can_trim: bool = True,
         can_shift: bool = True,
         mix: bool = True,
     ) -> None:
-        self.slots = Slots(sequences or slots, cells=cells, running=slots, can_trim=can_trim)
+        self.slots = Slots(
+            sequences or slots, cells=cells, running=slots, retained=retained, can_trim=can_trim
+        )
         self.scheduler = Scheduler(self.slots, can_shift=can_shift, mix=mix)
 
-    def add(self, tokens: Iterable[int], *, n_ctx: int = 1000, shift: bool = False) -> Sequence:
-        request = GenerateRequest("", list(tokens), shift=shift)
+    def add(
+        self,
+        tokens: Iterable[int],
+        *,
+        n_ctx: int = 1000,
+        shift: bool = False,
+        priority: Priority = "normal",
+    ) -> Sequence:
+        request = GenerateRequest("", list(tokens), shift=shift, priority=priority)
         sequence = Sequence(request, n_ctx)
         self.scheduler.add(sequence)
         return sequence
@@ -104,6 +114,29 @@ def test_a_request_waits_for_the_one_that_computes_its_prefix_and_copies() -> No
     assert counts(plan, leader, *followers) == [1] * 8
     assert [follower.cached for follower in followers] == [len(SYSTEM)] * 7
     assert all(isinstance(edit, Placement) and edit.source for edit in plan.edits)
+
+
+def test_who_is_waited_for_is_as_urgent_as_who_waits() -> None:
+    bench = Bench()
+    leader = bench.add([*SYSTEM, 1], priority="batch")
+    bench.step(prefill=1)
+    other = bench.add(range(300, 400))
+    urgent = bench.add([*SYSTEM, 2], priority="interactive")
+    assert counts(bench.step(prefill=20), leader, other, urgent) == [20, 0, 0]
+
+
+def test_retired_prefixes_keep_to_their_bound_only_while_somebody_streams() -> None:
+    bench = Bench(sequences=9, retained=50)
+    for n in range(3):
+        retired = bench.add([n] * 40)
+        bench.step()
+        bench.scheduler.finish(retired)
+    assert bench.slots.cells.used == 120
+    bench.add([7, 8, 9])
+    bench.step()
+    assert bench.slots.cells.used == 123
+    bench.step()
+    assert bench.slots.cells.used == 40 + 4
 
 
 def test_a_short_common_prefix_is_not_worth_waiting() -> None:
