@@ -120,6 +120,9 @@ class LoadOptions(msgspec.Struct, frozen=True):
 
 Priority = Literal["interactive", "normal", "batch"]
 
+Adapters = tuple[tuple[str, float], ...]
+"""LoRA adapters and their scales; each is named by its file, or by how the model calls it."""
+
 
 class GenerateRequest(msgspec.Struct, frozen=True):
     """Continue ``tokens`` until a limit, a stop text or the model ends it.
@@ -127,10 +130,11 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     ``n_ctx`` is this request's own context limit (0: the engine's). ``max_tokens`` < 0 means up to
     the context. ``logprobs`` is the number of alternatives wanted beside the chosen token, ``None``
     switches log-probabilities off; ``prompt_logprobs`` asks for those of the prompt, for which all
-    of it has to be computed, cached or not. ``preserved_tokens`` are special tokens shown as text. When the
-    context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens. ``key`` says
-    who asks: within a ``priority``, keys get equal shares. At most ``max_draft`` tokens are drafted
-    at a time: 0 switches speculation off, -1 leaves it to the engine.
+    of it has to be computed, cached or not. ``preserved_tokens`` are special tokens shown as text.
+    When the context is full, ``shift`` drops the older half behind the first ``n_keep`` tokens.
+    ``key`` says who asks: within a ``priority``, keys get equal shares. ``adapters`` take the place
+    of those that the model was loaded with; ``None`` leaves them. At most ``max_draft`` tokens are
+    drafted at a time: 0 switches speculation off, -1 leaves it to the engine.
     """
 
     id: str
@@ -148,13 +152,15 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     max_draft: int = -1
     priority: Priority = "normal"
     key: str = ""
+    adapters: Adapters | None = None
 
 
 class EmbedRequest(msgspec.Struct, frozen=True):
-    """Embed each token list of ``inputs`` by itself."""
+    """Embed each token list of ``inputs`` by itself; see :class:`GenerateRequest`."""
 
     id: str
     inputs: list[list[int]]
+    adapters: Adapters | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

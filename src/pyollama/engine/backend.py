@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyollama.engine.guidance.interface import Guidance, Masks
-from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 Int32s = NDArray[np.int32]
 
@@ -72,6 +72,14 @@ class Backend(Protocol[S]):
     @property
     def layout(self) -> dict[str, str | int | bool]:
         """What a saved state depends on besides the files of model and adapters."""
+        ...
+
+    def check_adapters(self, adapters: Adapters | None) -> None:
+        """Raise ``InvalidRequest`` or ``ModelLoadError`` where they cannot be used."""
+        ...
+
+    def adapt(self, adapters: Adapters | None) -> None:
+        """Compute with these from now on; ``None`` stands for those of the load."""
         ...
 
     def decode(self, batch: Batch) -> None:

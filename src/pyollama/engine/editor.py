@@ -49,8 +49,8 @@ class Editor(Generic[S]):
         match edit:
             case Placement():
                 self._place(edit)
-            case Eviction(slot, tokens):
-                if self._tier is not None:
+            case Eviction(slot, tokens, adapters):
+                if self._tier is not None and adapters is None:
                     self._tier.keep(slot.index, tokens)
                 self._backend.trim(slot.index, 0)
             case Shift(owner, slot, keep, discard, length):

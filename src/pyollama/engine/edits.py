@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass
 
 from pyollama.engine.slot import Slot
+from pyollama.types import Adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Eviction:
 
     slot: Slot
     tokens: array[int]
+    adapters: Adapters | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pyollama.errors import (
     PyollamaError,
     UnsupportedCapability,
 )
-from pyollama.types import Embedded, EmbedRequest, EngineEvent, Failed, Usage
+from pyollama.types import Adapters, Embedded, EmbedRequest, EngineEvent, Failed, Usage
 
 WINDOW = 256
 """How many waiting inputs of a request are looked at to fill one batch."""
@@ -67,6 +67,10 @@ class EmbedItem:
     index: int
     tokens: Int32s
 
+    @property
+    def adapters(self) -> Adapters | None:
+        return self.job.request.adapters
+
 
 class EmbedQueue:
     """Inputs that wait: requests take turns, the inputs of one request go longest first."""
@@ -92,10 +96,12 @@ class EmbedQueue:
 
     def take(self, rows: int, sequences: int) -> list[EmbedItem]:
         """The next batch: an input of the request whose turn it is, whatever its length, and what
-        fits beside it, of this request and then of the others.
+        fits beside it, of this request and then of others with the same adapters.
         """
         pack: list[EmbedItem] = []
         for items in self._waiting:
+            if pack and items[0].adapters != pack[0].adapters:
+                continue
             rest = []
             for item in items[:WINDOW]:
                 if not pack or (len(item.tokens) <= rows and len(pack) < sequences):
@@ -157,6 +163,7 @@ class Embedder:
         for item in pack:
             item.job.start(now)
         try:
+            self._backend.adapt(pack[0].adapters)
             vectors = self._embed([item.tokens for item in pack])
         except PyollamaError as error:
             for item in pack:
@@ -196,6 +203,7 @@ class Embedder:
                     prompt_tokens=len(tokens),
                     context_length=info.n_ctx,
                 )
+        self._backend.check_adapters(request.adapters)
         highest = max(map(max, request.inputs), default=0)
         lowest = min(map(min, request.inputs), default=0)
         if lowest < 0 or highest >= info.n_vocab:

@@ -19,7 +19,7 @@ def explain(sequence: Sequence, slots: Slots, piece: Callable[[int], bytes]) -> 
         line += f", from {sequence.origin}"
     if sequence.leader is not None:
         line += f"; waits for {sequence.leader.id} to compute the first {sequence.awaits}"
-    held, instead = slots.divergence(prompt)
+    held, instead = slots.divergence(prompt, sequence.adapters)
     if held > sequence.computed and not slots.can_trim:
         line += f"; {held} are held, but this memory cannot go back to there"
     if held < len(prompt) and instead is not None:

@@ -168,15 +168,16 @@ class Generator(Generic[S]):
         if self._tier is not None:
             self._tier.hurry()
             for slot in self._slots.retired:
-                self._tier.keep(slot.index, slot.tokens)
+                if slot.adapters is None:
+                    self._tier.keep(slot.index, slot.tokens)
             self._tier.close()
 
     def tidy(self) -> bool:
         """While there is nothing to do, prepare for the end; false if that is done."""
         if self._tier is None or self._tidy:
             return False
-        prepared = (self._tier.prepare(slot.index, slot.tokens) for slot in self._slots.retired)
-        self._tidy = not any(prepared)
+        slots = [slot for slot in self._slots.retired if slot.adapters is None]
+        self._tidy = not any(self._tier.prepare(slot.index, slot.tokens) for slot in slots)
         return not self._tidy
 
     def step(self) -> None:
@@ -230,6 +231,7 @@ class Generator(Generic[S]):
         running = self._scheduler.running
         self.sole = running[0].id if len(running) == 1 else None
         try:
+            self._backend.adapt(chunks[0].sequence.adapters)
             self._backend.decode(self._rows.fill(chunks))
         except OutOfCells as error:
             self._make_room(error)
@@ -389,6 +391,10 @@ class Generator(Generic[S]):
             return UnsupportedCapability("this model only makes embeddings, it cannot generate")
         if not sequence.tokens:
             return InvalidRequest("tokens: the prompt is empty", field="tokens")
+        try:
+            self._backend.check_adapters(sequence.adapters)
+        except PyollamaError as error:
+            return error
         if sequence.full:
             return ContextLengthExceeded(
                 f"the prompt has {sequence.n_prompt} tokens, the context {sequence.n_ctx}",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyollama import _native
+from pyollama.engine.adapters import LoraAdapters
 from pyollama.engine.backend import Batch, Int32s, Limits
 from pyollama.engine.cpus import compute_threads
 from pyollama.engine.guidance.guides import Guidance
@@ -16,7 +17,7 @@ from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
 from pyollama.errors import Aborted, NativeError, OutOfCells, PyollamaError, UnsupportedCapability
-from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 LoadProgress = _native.LoadProgress
 
@@ -46,9 +47,9 @@ class NativeBackend:
         )
         try:
             self._context = _context(self.model, spec)
-            self._adapters = [self.model.adapter(path) for path in spec.adapters]
-            if self._adapters:
-                self._context.set_adapters([(adapter, 1.0) for adapter in self._adapters])
+            self._adapters = LoraAdapters(
+                self.model.adapter, self._context.set_adapters, spec.adapters
+            )
             self._check(spec)
         except BaseException:
             self.model.close()
@@ -118,6 +119,12 @@ class NativeBackend:
     @property
     def _pack_rows(self) -> int:
         return self._context.n_ubatch if self.info.size_vram else PACKED_ROWS
+
+    def check_adapters(self, adapters: Adapters | None) -> None:
+        self._adapters.check(adapters)
+
+    def adapt(self, adapters: Adapters | None) -> None:
+        self._adapters.use(adapters)
 
     def decode(self, batch: Batch) -> None:
         try:
@@ -263,8 +270,7 @@ class NativeBackend:
     def close(self) -> None:
         self.guidance.close()
         self._context.close()
-        for adapter in self._adapters:
-            adapter.close()
+        self._adapters.close()
         self.model.close()
 
 

@@ -29,6 +29,7 @@ from pyollama.engine.sequence import Sequence
 from pyollama.engine.slot import Slot
 from pyollama.engine.slots import Slots
 from pyollama.engine.tier import Tier
+from pyollama.engine.turns import Turns
 from pyollama.engine.waiting import RANKS, Waiting
 
 MIN_SHARED = 32
@@ -104,6 +105,7 @@ class Scheduler:
         self._running: list[Sequence] = []  # in the order of admission
         self._unsettled: set[Sequence] = set()  # edits of this plan are still to be made to these
         self._stuck: list[Sequence] = []
+        self._adapters = Turns()
         self.preemptions = 0
 
     @property
@@ -203,7 +205,7 @@ class Scheduler:
         """Whether the cells are enough for ``sequence`` beside what is running and promised."""
         source, length = None, 0
         if not self._goes_on(sequence):
-            source, length = self._slots.match(sequence.tokens, sequence.reusable)
+            source, length = self._match(sequence)
         needed = self._slots.owned_by_busy(source, length)
         needed += len(sequence.tokens) - max(length, self._leader(sequence, self._running)[1])
         needed += min(sequence.wanted, RESERVE)
@@ -212,6 +214,9 @@ class Scheduler:
             needed += len(other.tokens) - begun + min(other.wanted, RESERVE)
         return needed <= self._slots.cells.capacity
 
+    def _match(self, sequence: Sequence) -> tuple[Slot | None, int]:
+        return self._slots.match(sequence.tokens, sequence.reusable, sequence.adapters)
+
     def _goes_on(self, sequence: Sequence) -> bool:
         """Whether ``sequence`` had to give way and its own state is what to begin with."""
         parked = sequence.parked
@@ -219,13 +224,13 @@ class Scheduler:
             return False
         if parked.sound < len(parked.tokens):
             return True  # behind a context shift nothing else is the same
-        _, length = self._slots.match(sequence.tokens, sequence.reusable)
+        _, length = self._match(sequence)
         return len(parked.tokens) >= length + MIN_SHARED
 
     def _begin(self, sequence: Sequence) -> None:
         slot = None
         if sequence.parked is not None and self._goes_on(sequence):
-            slot = self._slots.resume(sequence.parked)
+            slot = self._slots.resume(sequence.parked, sequence.adapters)
             sequence.origin = "its own state"
         sequence.parked = None
         sequence.slot = slot or self._place(sequence)
@@ -239,11 +244,11 @@ class Scheduler:
 
     def _place(self, sequence: Sequence) -> Slot:
         """A slot with the longest prefix that the cells or a tier hold."""
-        placement = self._slots.place(sequence.tokens, sequence.reusable)
+        placement = self._slots.place(sequence.tokens, sequence.reusable, sequence.adapters)
         assert placement is not None  # a slot is idle
         slot = placement.slot
         sequence.origin = _origin(placement)
-        if self._tier is not None:
+        if self._tier is not None and sequence.adapters is None:
             length = self._tier.match(sequence.tokens, sequence.reusable)
             if length >= placement.reused + MIN_SHARED:
                 if not self._slots.can_trim:
@@ -305,7 +310,7 @@ class Scheduler:
         """The earlier sequence that is going to compute the most of this one's prompt."""
         leader, awaits = None, sequence.computed + MIN_SHARED - 1
         for other in earlier if self._slots.can_share else ():
-            if other.generated > 0:
+            if other.generated > 0 or other.adapters != sequence.adapters:
                 continue
             length = common_prefix(other.tokens, sequence.tokens, sequence.reusable)
             if length > awaits and length > other.computed:
@@ -316,7 +321,7 @@ class Scheduler:
         """Where memory cannot be cut back, say where it is to be kept."""
         if self._slots.can_trim or sequence.generated > 0:
             return
-        shared, _ = self._slots.divergence(sequence.tokens)
+        shared, _ = self._slots.divergence(sequence.tokens, sequence.adapters)
         sequence.marks = {sequence.reusable}
         if shared >= MIN_SHARED:
             sequence.marks.add(shared)
@@ -331,6 +336,7 @@ class Scheduler:
     # --- what is computed -------------------------------------------------------------------------
 
     def _chunks(self, rows: int, share: Share) -> list[Chunk]:
+        self._adapters.choose([sequence.adapters for sequence in self._running if _ready(sequence)])
         streams = self._streams(rows)
         if streams:
             self._slots.keep_bound()
@@ -392,11 +398,22 @@ class Scheduler:
         return sorted(able, key=ranks.__getitem__)
 
     def _able(self) -> list[Sequence]:
-        return [sequence for sequence in self._running if sequence not in self._stuck]
+        """Those that can be computed now: a batch is computed with one set of adapters."""
+        turn = self._adapters.turn
+        return [
+            sequence
+            for sequence in self._running
+            if sequence.adapters == turn and sequence not in self._stuck
+        ]
 
     @staticmethod
     def _prefills(sequence: Sequence) -> bool:
-        return not sequence.decoding and sequence.leader is None and sequence.pending > 0
+        return not sequence.decoding and _ready(sequence)
+
+
+def _ready(sequence: Sequence) -> bool:
+    """Whether there is something to be computed for it right now."""
+    return sequence.leader is None and sequence.pending > 0
 
 
 def _origin(placement: Placement) -> str:

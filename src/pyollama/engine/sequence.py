@@ -7,7 +7,7 @@ from array import array
 from pyollama.engine.edits import Parked
 from pyollama.engine.prefix import token_array
 from pyollama.engine.slot import Slot
-from pyollama.types import GenerateRequest
+from pyollama.types import Adapters, GenerateRequest
 
 
 class Sequence:
@@ -60,6 +60,10 @@ class Sequence:
     @property
     def id(self) -> str:
         return self.request.id
+
+    @property
+    def adapters(self) -> Adapters | None:
+        return self.request.adapters
 
     @property
     def computed(self) -> int:

@@ -25,9 +25,10 @@ from pyollama.engine.edits import (
     Restore,
     Shift,
 )
+from pyollama.engine.forest import Forest
 from pyollama.engine.prefix import token_array
-from pyollama.engine.radix import RadixTree
 from pyollama.engine.slot import Slot
+from pyollama.types import Adapters
 
 RETAINED = 4096
 """Cells that retired prefixes keep beside running requests where a tier takes in the others.
@@ -57,7 +58,7 @@ class Slots:
         self._slots = [Slot(index) for index in range(count)]
         self._running = count if running is None else running
         self._retained = cells if retained is None else retained
-        self._tree: RadixTree[int] = RadixTree()
+        self._tree: Forest[int] = Forest()
         self._edits: list[Edit] = []
         self._busy = 0
         self._clock = 0
@@ -94,15 +95,17 @@ class Slots:
 
     # --- finding ----------------------------------------------------------------------------------
 
-    def match(self, prompt: array[int], limit: int) -> tuple[Slot | None, int]:
+    def match(
+        self, prompt: array[int], limit: int, adapters: Adapters | None = None
+    ) -> tuple[Slot | None, int]:
         """The slot with the longest usable prefix of ``prompt[:limit]``, and its length (0: none).
 
         Among equals an idle one that holds nothing else comes first: it can be used as it is.
         """
         self._catch_up()
         if not self.can_trim:
-            return self._match_whole(prompt, limit)
-        length, keys = self._tree.longest(prompt, limit)
+            return self._match_whole(prompt, limit, adapters)
+        length, keys = self._tree.longest(prompt, limit, adapters)
         best = max(
             (self._slots[key] for key in keys),
             key=lambda slot: (not slot.busy and length == len(slot.tokens), slot.last_used),
@@ -110,13 +113,17 @@ class Slots:
         )
         return best, length
 
-    def divergence(self, prompt: array[int]) -> tuple[int, int | None]:
+    def divergence(
+        self, prompt: array[int], adapters: Adapters | None = None
+    ) -> tuple[int, int | None]:
         """How much of ``prompt`` any slot holds, and the token that one holds next instead."""
         self._catch_up()
-        return self._tree.divergence(prompt)
+        return self._tree.divergence(prompt, adapters)
 
-    def _match_whole(self, prompt: array[int], limit: int) -> tuple[Slot | None, int]:
-        for length, key in reversed(self._tree.wholes(prompt, limit)):
+    def _match_whole(
+        self, prompt: array[int], limit: int, adapters: Adapters | None
+    ) -> tuple[Slot | None, int]:
+        for length, key in reversed(self._tree.wholes(prompt, limit, adapters)):
             slot = self._slots[key]
             if length and not slot.busy:
                 return slot, length
@@ -132,11 +139,13 @@ class Slots:
         if slot.index in self._tree:
             self._tree.extend(slot.index, slot.tokens[known : slot.sound])
         else:
-            self._tree.insert(slot.index, slot.tokens[: slot.sound])
+            self._tree.insert(slot.index, slot.tokens[: slot.sound], slot.adapters)
 
     # --- running requests -------------------------------------------------------------------------
 
-    def place(self, prompt: array[int], limit: int) -> Placement | None:
+    def place(
+        self, prompt: array[int], limit: int, adapters: Adapters | None = None
+    ) -> Placement | None:
         """Give ``prompt`` a slot and mark it busy; ``None`` if as many as may be are.
 
         At most ``limit`` tokens are reused. A retired sequence that the prompt goes on from is used
@@ -144,8 +153,9 @@ class Slots:
         """
         if not self.idle:
             return None
-        source, length = self.match(prompt, limit)
+        source, length = self.match(prompt, limit, adapters)
         target = self._target(source, length)
+        target.adapters = adapters
         self._occupy(target)
         return self._refill(target, source, length)
 
@@ -154,7 +164,7 @@ class Slots:
 
         ``None`` if ``slot`` itself holds the longest.
         """
-        source, length = self.match(prompt, limit)
+        source, length = self.match(prompt, limit, slot.adapters)
         if source is None or length <= len(slot.tokens):
             return None
         return self._refill(slot, source, length)
@@ -209,6 +219,7 @@ class Slots:
             return
         target = self._spare()
         if target is not None:
+            target.adapters = slot.adapters
             self._refill(target, slot, length)
             target.checkpoint = True
 
@@ -244,11 +255,12 @@ class Slots:
 
     # --- prefixes from outside --------------------------------------------------------------------
 
-    def resume(self, parked: Parked) -> Slot | None:
+    def resume(self, parked: Parked, adapters: Adapters | None = None) -> Slot | None:
         """A slot, busy from now on, for what was parked; ``None`` if that is not possible."""
         if not self.idle or not self.room(len(parked.tokens)):
             return None
         target = self._target(None, 0)
+        target.adapters = adapters
         self._occupy(target)
         self._fill(target, parked.tokens, parked.sound)
         self._edits.append(Restore(target, parked))
@@ -271,6 +283,7 @@ class Slots:
         target = self._spare()
         if target is None or not self.room(len(tokens)):
             return None
+        target.adapters = None
         self._fill(target, tokens, len(tokens))
         return target
 
@@ -311,7 +324,7 @@ class Slots:
             return None
         slot = retired[-1]
         self.evictions += 1
-        self._edits.append(Eviction(slot, slot.tokens))
+        self._edits.append(Eviction(slot, slot.tokens, slot.adapters))
         self.forget(slot)
         return slot
 
@@ -324,13 +337,13 @@ class Slots:
     def _standing_in(self, slot: Slot) -> list[int]:
         """Other keys from which a prompt could go on just as well."""
         if self.can_trim:
-            length, keys = self._tree.longest(slot.tokens, len(slot.tokens))
+            length, keys = self._tree.longest(slot.tokens, len(slot.tokens), slot.adapters)
             return [key for key in keys if key != slot.index]
         length = len(slot.tokens)
         return [key for size, key in self._ends(slot) if size == length and key != slot.index]
 
     def _ends(self, slot: Slot) -> list[tuple[int, int]]:
-        return self._tree.wholes(slot.tokens, len(slot.tokens))
+        return self._tree.wholes(slot.tokens, len(slot.tokens), slot.adapters)
 
     # --- slots ------------------------------------------------------------------------------------
 

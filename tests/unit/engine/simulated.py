@@ -17,8 +17,8 @@ from tests.unit.engine.simulated_guidance import SimulatedGuidance
 
 from pyollama.engine.backend import Batch, Int32s, Limits
 from pyollama.engine.guidance.interface import Masks
-from pyollama.errors import InvalidGrammar, NativeError, OutOfCells
-from pyollama.types import EngineInfo, SamplingParams, TokenLogprob
+from pyollama.errors import InvalidGrammar, InvalidRequest, NativeError, OutOfCells
+from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 EOG = 0
 N_VOCAB = 40
@@ -50,7 +50,8 @@ class SimulatedBackend:
     """``failures`` are raised by the decodes to come, in order; ``None`` stands for success.
 
     ``prompts`` are those of the requests that were started, ``packs`` the lengths of the texts that
-    were embedded together, ``script`` is what every answer begins with.
+    were embedded together, ``script`` is what every answer begins with, ``changes`` how often other
+    ``adapters`` were put to use.
     """
 
     def __init__(
@@ -96,8 +97,19 @@ class SimulatedBackend:
         self.decoded = 0
         self.closed = False
         self.aborted = False
+        self.adapters: Adapters | None = None
+        self.changes = 0
         self._kv: dict[int, list[Cell]] = {index: [] for index in range(self.limits.sequences)}
         self._outputs: list[int] = []
+
+    def check_adapters(self, adapters: Adapters | None) -> None:
+        for name, _ in adapters or ():
+            if name == "missing":
+                raise InvalidRequest(f"adapters: there is no {name}", field="adapters")
+
+    def adapt(self, adapters: Adapters | None) -> None:
+        self.changes += adapters != self.adapters
+        self.adapters = adapters
 
     def decode(self, batch: Batch) -> None:
         assert 0 < len(batch.tokens) <= self.limits.rows
@@ -118,7 +130,8 @@ class SimulatedBackend:
         assert position == len(cells)
         assert position < self.info.n_ctx
         before = cells[-1].digest if cells else b""
-        cells.append(Cell(token, hashlib.md5(before + token.to_bytes(4, "little")).digest()))
+        by = b"" if self.adapters is None else repr(self.adapters).encode()
+        cells.append(Cell(token, hashlib.md5(before + token.to_bytes(4, "little") + by).digest()))
         if output:
             self._outputs.append(1 + int.from_bytes(cells[-1].digest[:4], "little"))
 
