@@ -10,8 +10,8 @@ namespace pyollama {
 
 namespace {
 
-// Waking a thread costs more than it saves on less work than this.
-constexpr size_t values_worth_a_thread = 100'000;
+// Other threads cost more than they save on less work than this.
+constexpr size_t values_worth_threads = 150'000;
 
 const uint32_t * mask_of(const uint32_t * masks, size_t words, size_t index) {
     return masks == nullptr ? nullptr : masks + index * words;
@@ -34,12 +34,10 @@ float * Context::row_for(const Sampler & sampler, size_t index, int32_t row) {
 
 void Context::for_each_row(size_t count, bool parallel,
                            const std::function<void(size_t index, Scratch & scratch)> & task) {
-    size_t threads = 1;
-    if (parallel) {
-        threads = std::min(count * logits_width() / values_worth_a_thread,
-                           static_cast<size_t>(n_threads()));
-    }
-    scratch_.resize(std::max({scratch_.size(), threads, size_t{1}}));
+    // as many as a batch of several tokens takes: OpenMP ends those that a smaller team leaves out
+    const bool share = parallel && count * logits_width() >= values_worth_threads;
+    const size_t threads = share ? static_cast<size_t>(n_threads_batch()) : 1;
+    scratch_.resize(std::max(scratch_.size(), threads));
     workers_.run(count, threads,
                  [&](size_t index, size_t worker) { task(index, scratch_[worker]); });
 }

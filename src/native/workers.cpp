@@ -1,77 +1,150 @@
 #include "workers.hpp"
 
-#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace pyollama {
 
-Workers::~Workers() {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        closing_ = true;
+namespace {
+
+// What the threads of one run share.
+class Run {
+  public:
+    Run(size_t count, const Workers::Task & task) : count_(count), task_(task) {}
+
+    // Makes calls until there are none left to make.
+    void take_part(size_t worker) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (next_ < count_) {
+            const size_t index = next_++;
+            lock.unlock();
+            std::exception_ptr failure;
+            try {
+                task_(index, worker);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            lock.lock();
+            if (failure != nullptr && (failure_ == nullptr || index < failed_index_)) {
+                failure_ = failure;
+                failed_index_ = index;
+            }
+        }
     }
-    begin_.notify_all();
-    for (std::thread & thread : threads_) {
-        thread.join();
+
+    // After all have taken part.
+    void rethrow() {
+        if (failure_ != nullptr) {
+            std::rethrow_exception(std::exchange(failure_, nullptr));
+        }
     }
-}
+
+  private:
+    const size_t count_;
+    const Workers::Task & task_;
+    std::mutex mutex_;
+    size_t next_ = 0;
+    std::exception_ptr failure_;
+    size_t failed_index_ = 0;
+};
+
+} // namespace
+
+#ifdef _OPENMP
+
+class Workers::Pool {
+  public:
+    void run(Run & run, size_t threads) {
+        const int size = static_cast<int>(threads);
+#pragma omp parallel for num_threads(size) schedule(static, 1)
+        for (int worker = 0; worker < size; ++worker) {
+            run.take_part(static_cast<size_t>(worker));
+        }
+    }
+};
+
+#else
+
+class Workers::Pool {
+  public:
+    ~Pool() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            closing_ = true;
+        }
+        begin_.notify_all();
+        for (std::thread & thread : threads_) {
+            thread.join();
+        }
+    }
+
+    void run(Run & run, size_t threads) {
+        while (threads_.size() + 1 < threads) {
+            threads_.emplace_back(&Pool::work, this, threads_.size() + 1);
+        }
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            run_ = &run;
+            ++number_;
+            allowed_ = threads;
+            running_ = threads - 1;
+        }
+        begin_.notify_all();
+        run.take_part(0);
+        std::unique_lock<std::mutex> lock(mutex_);
+        end_.wait(lock, [this] { return running_ == 0; });
+    }
+
+  private:
+    void work(size_t worker) {
+        size_t seen = 0;
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (true) {
+            begin_.wait(lock, [&] { return closing_ || (number_ != seen && worker < allowed_); });
+            if (closing_) {
+                return;
+            }
+            seen = number_;
+            Run & run = *run_;
+            lock.unlock();
+            run.take_part(worker);
+            lock.lock();
+            if (--running_ == 0) {
+                end_.notify_all();
+            }
+        }
+    }
+
+    std::vector<std::thread> threads_;
+    std::mutex mutex_;
+    std::condition_variable begin_;
+    std::condition_variable end_;
+    // what follows is guarded by mutex_
+    Run * run_ = nullptr;
+    size_t number_ = 0;  // of the run
+    size_t allowed_ = 0; // threads that take part
+    size_t running_ = 0; // of them, without the caller's
+    bool closing_ = false;
+};
+
+#endif
+
+Workers::Workers() : pool_(std::make_unique<Pool>()) {}
+
+Workers::~Workers() = default;
 
 void Workers::run(size_t count, size_t threads, const Task & task) {
-    threads = std::min(count, threads);
-    while (threads_.size() + 1 < threads) {
-        threads_.emplace_back(&Workers::work, this, threads_.size() + 1);
+    Run run(count, task);
+    if (threads > 1 && count > 1) {
+        pool_->run(run, threads);
+    } else {
+        run.take_part(0);
     }
-    std::unique_lock<std::mutex> lock(mutex_);
-    task_ = &task;
-    count_ = count;
-    next_ = 0;
-    unfinished_ = count;
-    allowed_ = threads;
-    failure_ = nullptr;
-    if (threads > 1) {
-        begin_.notify_all();
-    }
-    take_part(lock, 0);
-    end_.wait(lock, [this] { return unfinished_ == 0; });
-    task_ = nullptr;
-    if (failure_ != nullptr) {
-        std::rethrow_exception(std::exchange(failure_, nullptr));
-    }
-}
-
-void Workers::work(size_t worker) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-        begin_.wait(lock, [this, worker] {
-            return closing_ || (task_ != nullptr && worker < allowed_ && next_ < count_);
-        });
-        if (closing_) {
-            return;
-        }
-        take_part(lock, worker);
-    }
-}
-
-void Workers::take_part(std::unique_lock<std::mutex> & lock, size_t worker) {
-    while (next_ < count_) {
-        const size_t index = next_++;
-        const Task & task = *task_;
-        std::exception_ptr failure;
-        lock.unlock();
-        try {
-            task(index, worker);
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        lock.lock();
-        if (failure != nullptr && (failure_ == nullptr || index < failed_index_)) {
-            failure_ = failure;
-            failed_index_ = index;
-        }
-        if (--unfinished_ == 0) {
-            end_.notify_all();
-        }
-    }
+    run.rethrow();
 }
 
 } // namespace pyollama
