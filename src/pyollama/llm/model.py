@@ -46,6 +46,7 @@ from pyollama.service.texts import TextSide, facts_of
 from pyollama.service.vocabulary import Vocabulary
 from pyollama.store.model import StoredModel
 from pyollama.types import (
+    Adapters,
     ChatRequest,
     Delta,
     Done,
@@ -141,16 +142,26 @@ class LLM:
 
     # --- embeddings -------------------------------------------------------------------------------
 
-    def embed(self, texts: str | Sequence[str], *, normalize: bool = True) -> NDArray[np.float32]:
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        normalize: bool = True,
+        adapters: Adapters | None = None,
+    ) -> NDArray[np.float32]:
         """One vector for a text, a matrix with one row each for several."""
-        return self.wait(self.aembed(texts, normalize=normalize))
+        return self.wait(self.aembed(texts, normalize=normalize, adapters=adapters))
 
     async def aembed(
-        self, texts: str | Sequence[str], *, normalize: bool = True
+        self,
+        texts: str | Sequence[str],
+        *,
+        normalize: bool = True,
+        adapters: Adapters | None = None,
     ) -> NDArray[np.float32]:
         wanted = [texts] if isinstance(texts, str) else texts
         inputs = await self._in_text_thread(lambda: self._inputs(wanted))
-        embedded = await self._engine.embed(EmbedRequest(next_id(), inputs))
+        embedded = await self._engine.embed(EmbedRequest(next_id(), inputs, adapters))
         vectors = np.frombuffer(embedded.vectors, np.float32).reshape(-1, embedded.dimensions)
         if normalize:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -285,15 +296,18 @@ class LLM:
             shift=asked.get("shift", False),
             logprobs=asked.get("logprobs"),
             max_draft=max(options.draft_num_predict, -1),
+            adapters=options.adapters,
         )
 
-    def score(self, prompt: Prompt) -> Score:
+    def score(self, prompt: Prompt, *, adapters: Adapters | None = None) -> Score:
         """How likely a text is: the log-probability of each of its tokens after those before."""
-        return self.wait(self.ascore(prompt))
+        return self.wait(self.ascore(prompt, adapters=adapters))
 
-    async def ascore(self, prompt: Prompt) -> Score:
+    async def ascore(self, prompt: Prompt, *, adapters: Adapters | None = None) -> Score:
         tokens = await self._in_text_thread(lambda: self._prompt_tokens(prompt))
-        request = GenerateRequest(next_id(), tokens, max_tokens=0, prompt_logprobs=True)
+        request = GenerateRequest(
+            next_id(), tokens, max_tokens=0, prompt_logprobs=True, adapters=adapters
+        )
         async with aclosing(self._engine.generate(request)) as events:
             async for event in events:
                 if isinstance(event, Finished):

@@ -8,7 +8,7 @@ from typing import TypedDict
 import msgspec
 
 from pyollama.service.options import Options
-from pyollama.types import JSON, SamplingParams, Tool
+from pyollama.types import JSON, Adapters, SamplingParams, Tool
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -17,6 +17,8 @@ class GenerateOptions(TypedDict, total=False):
     ``max_tokens`` < 0 means up to the context. ``logprobs`` is the number of alternatives wanted
     beside each token. With ``shift`` a full context drops its older half instead of ending the
     answer. ``max_draft`` bounds how many tokens are drafted at a time; 0 switches speculation off.
+    ``adapters`` are LoRA adapters with their scales, each a file or the name of one of the model's
+    own; they take the place of the model's own, so ``()`` means none.
     """
 
     max_tokens: int
@@ -27,6 +29,7 @@ class GenerateOptions(TypedDict, total=False):
     logprobs: int
     shift: bool
     max_draft: int
+    adapters: Adapters
 
 
 class ChatOptions(GenerateOptions, total=False):
@@ -51,4 +54,5 @@ def effective(defaults: Options, asked: GenerateOptions) -> Options:
         num_keep=defaults.num_keep,
         draft_num_predict=asked.get("max_draft", defaults.draft_num_predict),
         stop=tuple(asked.get("stop", defaults.stop)),
+        adapters=asked.get("adapters"),
     )

@@ -106,6 +106,7 @@ class Answering:
             logprobs=request.top_logprobs if request.logprobs else None,
             preserved_tokens=self.side.preserved(prompt),
             max_draft=max(options.draft_num_predict, -1),
+            adapters=options.adapters,
         )
 
     def n_keep(self, prompt_tokens: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyollama.errors import InvalidOption
-from pyollama.types import JSON, LoadOptions, SamplingParams
+from pyollama.types import JSON, Adapters, LoadOptions, SamplingParams
 
 _INT_MAX = (1 << 31) - 1
 
@@ -27,7 +27,8 @@ class Options:
     """The options of one request, sorted by who needs them.
 
     ``num_predict`` < 0 means no limit of its own; ``num_keep`` < 0 means the whole prompt. At most
-    ``draft_num_predict`` tokens are drafted at a time, < 0 leaves that to the engine.
+    ``draft_num_predict`` tokens are drafted at a time, < 0 leaves that to the engine. ``adapters``
+    take the place of the model's own.
     """
 
     load: LoadOptions
@@ -36,6 +37,7 @@ class Options:
     num_keep: int = 4
     draft_num_predict: int = -1
     stop: tuple[str, ...] = ()
+    adapters: Adapters | None = None
 
     def max_tokens(self, n_ctx: int) -> int:
         """The longest answer in a context of ``n_ctx`` tokens. 0 counts as no limit."""
