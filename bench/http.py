@@ -121,10 +121,17 @@ async def _body(reader: asyncio.StreamReader, head: _Head) -> AsyncGenerator[byt
     if head.length is not None:
         yield await reader.readexactly(head.length)
         return
-    while size := int((await reader.readline()).partition(b";")[0], 16):
+    while size := await _chunk_size(reader):
         yield await reader.readexactly(size)
         await reader.readline()
     await reader.readline()
+
+
+async def _chunk_size(reader: asyncio.StreamReader) -> int:
+    line = await reader.readline()
+    if not line:
+        raise ConnectionError("the server closed the connection in the middle of an answer")
+    return int(line.partition(b";")[0], 16)
 
 
 async def _close(connection: _Connection) -> None:

@@ -48,24 +48,28 @@ def ollama() -> Path:
 def llama_cpp_python() -> Path:
     """The interpreter that has llama-cpp-python, in an environment of its own.
 
-    Built from the package's source, with the version that the pinned llama.cpp was taken from, the
-    first time it is asked for: that takes minutes.
+    It is installed the first time it is asked for, in the version that the pinned tree was taken
+    from and without a llama.cpp: :func:`library_folder` has the same one, built like the others.
     """
     version = pinned_version()
     python = PYTHON_PEER / "bin" / "python"
     stamp = PYTHON_PEER / ".version"
     if not stamp.exists() or stamp.read_text() != version:
-        sys.stderr.write(f"bench: building llama-cpp-python {version}, which takes minutes\n")
+        sys.stderr.write(f"bench: installing llama-cpp-python {version}\n")
         _run([sys.executable, "-m", "venv", "--clear", str(PYTHON_PEER)])
-        _install(python, version)
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        pip += ["--no-binary", "llama-cpp-python", f"llama-cpp-python[server]=={version}"]
+        _run(pip, CMAKE_ARGS="-DLLAMA_BUILD=OFF -DLLAVA_BUILD=OFF")
         stamp.write_text(version)
     return python
 
 
-def _install(python: Path, version: str) -> None:
-    package = f"llama-cpp-python[server]=={version}"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-binary", "llama-cpp-python"]
-    _run([*pip, package], CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF")
+def library_folder() -> Path:
+    """Where ``make peers`` has put libllama."""
+    folder = BUILT / "bin"
+    if not any(folder.glob("libllama.*")):
+        raise PeerMissing("llama.cpp's library is not built: run 'make peers'")
+    return folder
 
 
 def pinned_version() -> str:

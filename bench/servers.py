@@ -134,10 +134,12 @@ def llama_cpp_python(wanted: Wanted) -> Iterator[Server]:
     port = free_port()
     flags = ["--n_threads", str(wanted.threads), "--n_threads_batch", str(wanted.threads)]
     flags += ["--n_ctx", str(wanted.cells), "--embedding", str(wanted.embeds)]
+    flags += ["--interrupt_requests", "False"]  # or every new request ends the one before
     command = [str(python), "-m", "llama_cpp.server", "--model", str(wanted.model)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     base_url = f"http://127.0.0.1:{port}"
-    with _running([*command, *flags], dict(os.environ), f"{base_url}/v1/models") as pid:
+    environment = os.environ | {"LLAMA_CPP_LIB_PATH": str(peers.library_folder())}
+    with _running([*command, *flags], environment, f"{base_url}/v1/models") as pid:
         yield Server("llama-cpp-python", base_url, lambda: OpenAI(base_url), pid, tuple(flags))
 
 
@@ -150,7 +152,7 @@ SERVERS: dict[str, Start] = {
 
 
 def missing(name: str) -> str | None:
-    """Why a server cannot be measured here; ``None`` if it can. May build llama-cpp-python."""
+    """Why a server cannot be measured here; ``None`` if it can. May install llama-cpp-python."""
     try:
         match name:
             case "ollama":
@@ -158,6 +160,7 @@ def missing(name: str) -> str | None:
             case "llama-server":
                 peers.program("llama-server")
             case "llama-cpp-python":
+                peers.library_folder()
                 peers.llama_cpp_python()
     except peers.PeerMissing as error:
         return str(error)

@@ -61,6 +61,15 @@ async def test_an_error_has_its_status() -> None:
         assert failure.value.status == 404
 
 
+async def test_an_answer_that_breaks_off_is_an_error() -> None:
+    async with answering(CHUNKED + b"3\r\none\r\n") as (http, connections):
+        stream = http.stream("/", {})
+        assert await anext(stream) == b"one"
+        connections[0].close()
+        with pytest.raises(ConnectionError, match="in the middle"):
+            await anext(stream)
+
+
 async def test_closing_a_stream_early_hangs_up() -> None:
     ended = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     async with answering(CHUNKED + b"3\r\none\r\n", ended) as (http, connections):
