@@ -39,11 +39,12 @@ class _Entry:
 
 
 class HostTier:
-    """States within ``budget`` bytes."""
+    """States within ``budget`` bytes. What is ``pinned``, by its key, never has to go."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.used = 0
+        self.pinned: frozenset[bytes] = frozenset()
         self._clock = 0.0
         self._uses = 0
         self._entries: dict[bytes, _Entry] = {}
@@ -105,15 +106,20 @@ class HostTier:
                 self._note(self._entries[parent])
 
     def _shrink(self) -> list[Piece]:
-        gone = []
+        gone, pinned = [], []
         while self.used > self.budget and self._leaves:
-            worth, used, key = heapq.heappop(self._leaves)
+            worth, used, key = leaf = heapq.heappop(self._leaves)
             entry = self._entries.get(key)
             if entry is None or entry.used != used or self._children[key]:
+                continue
+            if key in self.pinned:
+                pinned.append(leaf)
                 continue
             self._clock = worth
             self.discard(key)
             gone.append(entry.piece)
+        for leaf in pinned:
+            heapq.heappush(self._leaves, leaf)
         return gone
 
     def _note(self, entry: _Entry) -> None:

@@ -38,7 +38,8 @@ class Keeper:
         return self._tiers.match(tokens, limit)
 
     def keep(self, sequence: int, tokens: array[int]) -> None:
-        self._tiers.offer(tokens, partial(self._save, sequence), until=self._until)
+        if self._until is None or self._tiers.durable:
+            self._tiers.offer(tokens, partial(self._save, sequence), until=self._until)
 
     def prepare(self, sequence: int, tokens: array[int]) -> bool:
         known = self._ahead.get(sequence)

@@ -73,6 +73,11 @@ class Tiers:
         if self._writer is not None:
             self._writer.post(Scan())
 
+    @property
+    def durable(self) -> bool:
+        """Whether anything outlives this process."""
+        return self._writer is not None
+
     def offer(
         self, tokens: array[int], save: Save, *, scope: bytes = b"", until: float | None = None
     ) -> None:
@@ -127,6 +132,8 @@ class Tiers:
         """How many of the first ``limit`` tokens are held."""
         self._settle()
         hits = self._index.walk(root(self._layout, scope), tokens, limit)
+        # They may be taken next, and what makes room for them in the cells must not drive them out.
+        self._host.pinned = frozenset(hit.piece.key for hit in hits)
         return hits[-1].stop if hits else 0
 
     def take(
@@ -145,6 +152,7 @@ class Tiers:
             if state is None:
                 break
             yield Part(hit.piece, max(start, hit.piece.start), hit.stop, state)
+        self._host.pinned = frozenset()
         for piece in used:
             self._host.touch(piece.key)
         self._used_on_disk(used, time.time_ns())
@@ -153,7 +161,7 @@ class Tiers:
         """What was kept of ``piece`` is of no use."""
         self._index.discard(piece.key)
         self._host.discard(piece.key)
-        if self._writer is not None and piece.key in self._on_disk | self._unwritten.keys():
+        if self._writer is not None and self._is_for_disk(piece):
             self._on_disk.discard(piece.key)
             self._writer.post(Remove([piece]))
 
@@ -165,7 +173,7 @@ class Tiers:
         now = time.time_ns()
         for piece in sorted(self._host, key=lambda piece: piece.start):
             state = self._host.peek(piece.key)
-            if state is not None and piece.key not in self._on_disk | self._unwritten.keys():
+            if state is not None and not self._is_for_disk(piece):
                 self._writer.post(Write(piece, state, now))
         self._writer.close(until - time.monotonic())
 
@@ -192,9 +200,12 @@ class Tiers:
 
     def _check(self, piece: Piece) -> None:
         """Forget ``piece`` if no tier holds it any more."""
-        key = piece.key
-        if not (key in self._host or key in self._on_disk or key in self._unwritten):
-            self._index.discard(key)
+        if piece.key not in self._host and not self._is_for_disk(piece):
+            self._index.discard(piece.key)
+
+    def _is_for_disk(self, piece: Piece) -> bool:
+        """Whether ``piece`` is on the disk or waits to be written to it."""
+        return piece.key in self._on_disk or piece.key in self._unwritten
 
     def _read(self, piece: Piece) -> State | None:
         state = self._host.peek(piece.key) or self._unwritten.get(piece.key)

@@ -59,6 +59,18 @@ def test_what_takes_less_room_for_the_same_work_stays() -> None:
     assert tier.put(new, bytes(20)) == [large]
 
 
+def test_what_is_pinned_stays() -> None:
+    tier = HostTier(30)
+    (a,), (b,), (c,), (d,) = chain(0), chain(1), chain(2), chain(3)
+    put(tier, [a, b, c])
+    tier.pinned = frozenset({a.key, b.key, c.key})
+    assert put(tier, [d]) == [d]
+    tier.pinned = frozenset({a.key})
+    assert put(tier, [d]) == [b]
+    tier.pinned = frozenset()
+    assert put(tier, [b]) == [a]
+
+
 def test_what_can_never_fit_drives_nothing_out() -> None:
     tier = HostTier(30)
     kept, (huge,) = chain(1, 2), chain(9)

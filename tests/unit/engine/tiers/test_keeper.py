@@ -121,6 +121,27 @@ def test_a_part_that_only_lacks_room_for_its_rest_is_kept(monkeypatch: pytest.Mo
     assert keeper.match(token_array(PROMPT), 40) == 0
 
 
+def test_at_the_end_nothing_is_saved_that_cannot_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = bench(backend())
+    ours.ask(PROMPT)
+
+    def save(*args: object) -> bytes:
+        raise AssertionError("in vain")
+
+    monkeypatch.setattr(ours.backend, "save_part", save)
+    ours.generator.close()
+
+
+def test_what_makes_room_does_not_drive_out_what_comes_back() -> None:
+    """There is memory for one prefix and a little more, and the cells hold two."""
+    ours = bench(backend(cells=96), budget=44 * 17 + 11 * 8 + 30 * 17)
+    third = [n + 1 for n in OTHER]
+    for prompt in (PROMPT, OTHER, third):
+        ours.ask(prompt)
+    ((_, usage),) = ours.ask(PROMPT)
+    assert usage.cached_tokens == len(PROMPT) - 1
+
+
 Prompts = st.lists(
     st.builds(
         lambda base, cut, end: [*base[:cut], *end],
