@@ -11,18 +11,20 @@ from typing import Generic
 
 import numpy as np
 
-from pyollama.engine.backend import Backend, Batch, S
+from pyollama.engine.backend import Backend, S
 from pyollama.engine.editor import Editor
 from pyollama.engine.explain import explain
 from pyollama.engine.guidance.interface import MaskRows
 from pyollama.engine.job import Job
 from pyollama.engine.pace import Pace
 from pyollama.engine.prefix import token_array
+from pyollama.engine.rows import RowBuffer
 from pyollama.engine.scheduler import Chunk, Scheduler
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slots import RETAINED, Slots
 from pyollama.engine.speculation.speculator import Drafts, Speculator
 from pyollama.engine.tier import Tier
+from pyollama.engine.totals import Totals
 from pyollama.errors import (
     Aborted,
     Busy,
@@ -36,26 +38,6 @@ from pyollama.errors import (
 from pyollama.types import EngineEvent, Failed
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Totals:
-    """What has been done so far; see :class:`~pyollama.types.EngineStats`."""
-
-    finished: int = 0
-    hits: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    computed_tokens: int = 0
-    sampled_tokens: int = 0
-
-    def end(self, sequence: Sequence) -> None:
-        """A request is over."""
-        if sequence.started:
-            self.finished += 1
-            self.hits += sequence.cached > 0
-            self.prompt_tokens += sequence.n_prompt
-            self.cached_tokens += sequence.cached
 
 
 class Generator(Generic[S]):
@@ -475,33 +457,3 @@ def _drafted(chunk: Chunk, drafts: array[int]) -> Chunk:
     if not drafts:
         return chunk
     return replace(chunk, drafts=drafts, outputs=chunk.outputs + len(drafts))
-
-
-class RowBuffer:
-    """The arrays of a batch, allocated once."""
-
-    def __init__(self, rows: int) -> None:
-        self._tokens = np.zeros(rows, np.int32)
-        self._positions = np.zeros(rows, np.int32)
-        self._sequences = np.zeros(rows, np.int32)
-        self._outputs = np.zeros(rows, np.bool_)
-        self._counting = np.arange(rows, dtype=np.int32)
-
-    def fill(self, chunks: list[Chunk]) -> Batch:
-        end = 0
-        for chunk in chunks:
-            slot = chunk.sequence.slot
-            if slot is None:
-                continue
-            at, end = end, end + chunk.rows
-            stop = chunk.start + chunk.count
-            self._tokens[at : at + chunk.count] = chunk.sequence.tokens[chunk.start : stop]
-            if chunk.drafts:
-                self._tokens[at + chunk.count : end] = chunk.drafts
-            self._positions[at:end] = self._counting[: chunk.rows] + chunk.start
-            self._sequences[at:end] = slot.index
-            self._outputs[at:end] = False
-            self._outputs[end - chunk.outputs : end] = True
-        return Batch(
-            self._tokens[:end], self._positions[:end], self._sequences[:end], self._outputs[:end]
-        )

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.engine.simulated import SimulatedBackend, SimulatedSampler
 
-from pyollama.engine.generator import Generator, Totals
+from pyollama.engine.generator import Generator
 from pyollama.engine.job import Job
 from pyollama.engine.tier import Tier
+from pyollama.engine.totals import Totals
 from pyollama.errors import Aborted, NativeError, OutOfCells
 from pyollama.types import (
     ContextShifted,

@@ -7,7 +7,7 @@ from pyollama.engine.pace import Demand, Share
 from pyollama.engine.scheduler import MIN_SHARED, Plan, Scheduler
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slots import Slots
-from pyollama.types import GenerateRequest
+from pyollama.types import GenerateRequest, Priority
 
 SYSTEM = list(range(100, 200))
 
