@@ -1,7 +1,8 @@
 """The worker process: ``python -m pyollama.worker.main FD``.
 
-Three threads: this one reads messages, one writes frames, and the engine's own thread computes. So
-pings are answered while a batch is being decoded, and a server that reads slowly never holds up a
+Two threads: this one reads messages, and the engine's own thread computes and sends its events. So
+pings are answered while a batch is being decoded. What the server does not take at once is left to
+a third thread (:mod:`pyollama.worker.outbox`), so a server that reads slowly never holds up a
 decode. Imports are few, because every load of a model waits for them.
 """
 
@@ -14,11 +15,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pyollama.engine.spec import LoadSpec
 from pyollama.errors import ErrorInfo, PyollamaError
@@ -31,6 +32,7 @@ from pyollama.types import (
     GenerateRequest,
 )
 from pyollama.worker import wire
+from pyollama.worker.outbox import Outbox
 
 _PROGRESS_INTERVAL = 0.1
 _PR_SET_PDEATHSIG = 1
@@ -71,26 +73,22 @@ class Worker:
     def __init__(self, sock: socket.socket, native: Native) -> None:
         self._sock = sock
         self._native = native
-        self._outbox: SimpleQueue[wire.FromWorker | None] = SimpleQueue()
+        self._outbox = Outbox(sock, broken=_server_is_gone)
         self._loading: Loading | None = None
         self._core: Core | None = None
         self._log_level = 0
 
     def run(self) -> None:
-        writer = threading.Thread(target=self._write, name="writer", daemon=True)
-        writer.start()
         for message in self._messages():
             if isinstance(message, wire.Close):
                 break
             self._handle(message)
         else:
-            # The server is gone. Nobody is left to answer to, and the engine may be deep in a step.
-            os._exit(1)
+            _server_is_gone()
         if self._core is not None:
             self._core.close()
         self._forward_log()
-        self._outbox.put(None)
-        writer.join()
+        self._outbox.close()
         if self._loading is not None:
             os._exit(0)  # the thread that loads cannot be joined in reasonable time
 
@@ -112,10 +110,10 @@ class Worker:
                 self._log_level = log_level
                 _show_own_log(log_level)
                 self._loading = loading = self._native.loading()
-                self._outbox.put(wire.Progress(0.0))  # wakes the writer, which reports the rest
-                threading.Thread(
-                    target=self._load, args=(spec, loading), name="load", daemon=True
-                ).start()
+                for name, work in (("load", self._load), ("progress", self._report)):
+                    threading.Thread(
+                        target=work, args=(spec, loading), name=name, daemon=True
+                    ).start()
             case wire.Submit(request) | wire.Embed(request):
                 self._submit(request)
             case wire.Abort(request_id) if self._core is not None:
@@ -123,17 +121,17 @@ class Worker:
             case wire.Ping(serial):
                 self._forward_log()
                 stats = None if self._core is None else self._core.stats()
-                self._outbox.put(wire.Pong(serial, stats))
+                self._outbox.send(wire.Pong(serial, stats))
 
     def _submit(self, request: GenerateRequest | EmbedRequest) -> None:
         if self._core is None:
             error = ErrorInfo("engine_error", "no model is loaded")
-            self._outbox.put(wire.Events([Failed(request.id, error)]))
+            self._outbox.send(wire.Events([Failed(request.id, error)]))
             return
         try:
             self._core.submit(request)
         except PyollamaError as refused:
-            self._outbox.put(wire.Events([Failed(request.id, refused.info())]))
+            self._outbox.send(wire.Events([Failed(request.id, refused.info())]))
 
     def _load(self, spec: LoadSpec, loading: Loading) -> None:
         try:
@@ -145,42 +143,29 @@ class Worker:
             answer = wire.Ready(core.info)
         self._loading = None
         self._forward_log()
-        self._outbox.put(answer)
+        self._outbox.send(answer)
+
+    def _report(self, _: LoadSpec, loading: Loading) -> None:
+        """Say how far the load is, as long as it lasts."""
+        reported = -1.0
+        while self._loading is loading:
+            if loading.value > reported:
+                reported = loading.value
+                self._outbox.send(wire.Progress(reported))
+            time.sleep(_PROGRESS_INTERVAL)
 
     def _emit(self, events: list[EngineEvent]) -> None:
-        self._outbox.put(wire.Events(events))
+        self._outbox.send(wire.Events(events))
 
     def _forward_log(self) -> None:
         lines = [line for line in self._native.drain_log() if line[0] >= self._log_level]
         if lines:
-            self._outbox.put(wire.Log(lines))
+            self._outbox.send(wire.Log(lines))
 
-    def _write(self) -> None:
-        """Send what is in the outbox, all that has gathered there in one go."""
-        reported = 0.0
-        while True:
-            batch = self._next_batch()
-            if (loading := self._loading) is not None and loading.value > reported:
-                reported = loading.value
-                batch.insert(0, wire.Progress(reported))
-            last = None in batch
-            frames = b"".join(wire.encode(message) for message in batch if message is not None)
-            try:
-                self._sock.sendall(frames)
-            except OSError:
-                os._exit(1)  # the server is gone, see run()
-            if last:
-                return
 
-    def _next_batch(self) -> list[wire.FromWorker | None]:
-        batch: list[wire.FromWorker | None] = []
-        try:
-            loading = self._loading is not None
-            batch.append(self._outbox.get(timeout=_PROGRESS_INTERVAL if loading else None))
-            while True:
-                batch.append(self._outbox.get_nowait())
-        except Empty:
-            return batch
+def _server_is_gone() -> NoReturn:
+    """Nobody is left to answer to, and the engine may be deep in a step."""
+    os._exit(1)
 
 
 def _crash(

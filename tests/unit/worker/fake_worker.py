@@ -116,7 +116,7 @@ class FakeLoading:
             case "slow":
                 for part in range(6):
                     self.value = part / 6
-                    time.sleep(0.12)
+                    time.sleep(0.45)
         return FakeCore(sink)
 
 
