@@ -71,6 +71,7 @@ class WorkerProxy:
         self._pings: dict[int, asyncio.Future[EngineStats]] = {}
         self._serials = count()
         self._health = Health(limits)
+        self._heard = False
         self._beat: asyncio.TimerHandle | None = None
         self._verdict = ""
         self._closing = False
@@ -192,8 +193,11 @@ class WorkerProxy:
             self._send(wire.Submit(request))
             while not ended:
                 event = await backlog.next()
-                ended = isinstance(event, Finished | Failed)
-                yield _output(event)
+                if isinstance(event, Tokens):
+                    yield event
+                else:
+                    ended = isinstance(event, Finished | Failed)
+                    yield _output(event)
         finally:
             self._forget(request.id, ended)
 
@@ -257,10 +261,12 @@ class WorkerProxy:
             self._transport.write(wire.encode(message))
 
     def _receive(self, message: wire.FromWorker) -> None:
-        self._health.heard()
+        self._heard = True
         match message:
-            case wire.Events(events):
-                self._deliver(events)
+            case wire.Events(events):  # first, and in few steps: there is one for every token
+                for event in events:
+                    if (backlog := self._requests.get(event.id)) is not None:
+                        backlog.put(event)
             case wire.Pong(serial, stats):
                 self._note_pong(serial, stats)
             case wire.Log(records):
@@ -275,11 +281,6 @@ class WorkerProxy:
                 _settle(self._ready, from_info(error))
             case _:
                 assert_never(message)
-
-    def _deliver(self, events: list[EngineEvent]) -> None:
-        for event in events:
-            if (backlog := self._requests.get(event.id)) is not None:
-                backlog.put(event)
 
     def _note_pong(self, serial: int, stats: EngineStats | None) -> None:
         if stats is None:
@@ -305,6 +306,9 @@ class WorkerProxy:
         self._beat = self._loop.call_later(interval, self._on_beat, interval)
 
     def _on_beat(self, interval: float) -> None:
+        if self._heard:
+            self._heard = False
+            self._health.heard()
         self._health.beat(interval)
         stopped = self._health.suspicious and self._process.stopped
         if verdict := self._health.verdict(stopped=stopped, loading=not self._ready.done()):

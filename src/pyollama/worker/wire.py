@@ -6,8 +6,6 @@ messages of each direction form one tagged union. All events of one engine step 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from pyollama.engine.spec import LoadSpec
@@ -111,22 +109,27 @@ class FrameReader:
     """Cuts a byte stream into the bodies of its frames."""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
-        self._buffer = bytearray()
+        self._rest = bytearray()
         self._max_frame = max_frame
 
-    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    def feed(self, data: bytes | bytearray) -> list[bytes | bytearray]:
         """The bodies that ``data`` completes; the rest is kept for the next call."""
-        self._buffer += data
-        start = 0
-        try:
-            while len(self._buffer) - start >= _HEADER:
-                body = start + _HEADER
-                size = int.from_bytes(self._buffer[start:body], "little")
-                if size > self._max_frame:
-                    raise EngineError(f"a frame of {size} bytes exceeds {self._max_frame}")
-                if len(self._buffer) - body < size:
-                    return
-                start = body + size
-                yield bytes(self._buffer[body:start])
-        finally:
-            del self._buffer[:start]
+        if rest := self._rest:
+            rest += data
+            data = rest
+        bodies = []
+        start, end = 0, len(data)
+        while end - start >= _HEADER:
+            body = start + _HEADER
+            size = int.from_bytes(data[start:body], "little")
+            if size > self._max_frame:
+                raise EngineError(f"a frame of {size} bytes exceeds {self._max_frame}")
+            if end - body < size:
+                break
+            start = body + size
+            bodies.append(data[body:start])
+        if rest:
+            del rest[:start]
+        elif start < end:  # seldom: a frame is small, and its sender writes it in one go
+            self._rest = bytearray(data[start:])
+        return bodies
