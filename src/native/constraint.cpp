@@ -37,7 +37,7 @@ Constraint::Constraint(const Constraint & other)
       native_(llama_sampler_clone(other.native_.get())) {}
 
 void Constraint::make() {
-    check_grammar(params_->grammar, params_->grammar_root);
+    check_grammar(params_->grammar, params_->grammar_root, &model_->vocab());
     check_patterns(params_->grammar_trigger_patterns);
     const llama_vocab * vocab = model_->vocab().raw();
     const char * text = params_->grammar.c_str();

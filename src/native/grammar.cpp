@@ -20,7 +20,7 @@ constexpr size_t max_grammar_bytes = 8u << 20;
 // A recognizer of GBNF as llama.cpp reads it; builds nothing but the table of names.
 class GrammarReader {
   public:
-    explicit GrammarReader(const std::string & text) : text_(text) {}
+    GrammarReader(const std::string & text, const Vocab * vocab) : text_(text), vocab_(vocab) {}
 
     void read(const std::string & root) {
         skip_space(true);
@@ -201,6 +201,11 @@ class GrammarReader {
             if (!digits) {
                 fail("a token id is expected");
             }
+        } else if (vocab_ != nullptr) {
+            const std::string token = text_.substr(position_, end + 1 - position_);
+            if (vocab_->tokenize(token, false, true).size() != 1) {
+                fail(token + " is no token of the model");
+            }
         }
         position_ = end + 1;
     }
@@ -243,6 +248,7 @@ class GrammarReader {
     }
 
     const std::string & text_;
+    const Vocab * vocab_; // null: tokens are not looked up
     size_t position_ = 0;
     std::map<std::string, bool> defined_;
     std::map<std::string, size_t> used_;
@@ -250,14 +256,14 @@ class GrammarReader {
 
 } // namespace
 
-void check_grammar(const std::string & text, const std::string & root) {
+void check_grammar(const std::string & text, const std::string & root, const Vocab * vocab) {
     if (text.size() > max_grammar_bytes) {
         throw Error(Code::invalid_grammar, "the grammar is longer than 8 MiB");
     }
     if (text.find('\0') != std::string::npos) {
         throw Error(Code::invalid_grammar, "the grammar contains a NUL byte");
     }
-    GrammarReader(text).read(root);
+    GrammarReader(text, vocab).read(root);
 }
 
 void check_json_depth(const std::string & text, const char * what) {

@@ -276,6 +276,15 @@ def test_broken_grammars_are_named(model: Model, grammar: str, message: str) -> 
         Sampler(model, grammar=grammar)
 
 
+def test_a_token_the_model_does_not_have_is_named(model: Model) -> None:
+    for name in ("<>", "<|no-such-token|>"):
+        grammar = f'root ::= "a" {name}'
+        check_grammar(grammar)
+        with pytest.raises(errors.InvalidGrammar, match="is no token of the model"):
+            Sampler(model, grammar=grammar)
+    Sampler(model, grammar='root ::= "a" <think>')
+
+
 def test_left_recursion_is_refused(model: Model) -> None:
     with pytest.raises(errors.InvalidGrammar, match="left recursion"):
         Sampler(model, grammar='root ::= root "a"')
