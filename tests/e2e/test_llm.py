@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -16,12 +17,13 @@ import pytest
 from tests.native import tiny
 
 import pyollama
-from pyollama import LLM, Message
+from pyollama import LLM, Grammar, Message
 from pyollama.errors import (
     ContextLengthExceeded,
     EngineClosed,
     InvalidRequest,
     ModelNotFound,
+    RequestError,
     UnsupportedCapability,
 )
 from pyollama.service.vocabulary import Vocabulary
@@ -53,6 +55,29 @@ def test_generate(llm: LLM) -> None:
     assert "".join(entry.token for entry in answer.logprobs) == answer.text
     assert all(len(entry.top) == 2 for entry in answer.logprobs)
     assert llm.generate(llm.tokenize(PROMPT), temperature=0, max_tokens=8).text == answer.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pattern"),
+    [
+        ({"enum": ["yes", "no"]}, r'"(yes|no)"'),
+        (Grammar("(ab){1,3}", "regex"), "(ab){1,3}"),
+        (Grammar('start: "<" /[0-9]{2}/ ">"', "lark"), "<[0-9]{2}>"),
+        (Grammar('root ::= [a-c] "!"'), "[a-c]!"),
+    ],
+)
+def test_formats(llm: LLM, wanted: dict[str, object] | Grammar, pattern: str) -> None:
+    for answer in (
+        llm.generate(PROMPT, format=wanted, temperature=1.5),
+        llm.chat([Message("user", "which?")], format=wanted, temperature=1.5),
+    ):
+        assert re.fullmatch(pattern, answer.text) and answer.finish_reason == "stop"
+
+
+def test_a_format_that_cannot_be_held(llm: LLM) -> None:
+    for wanted in ({"type": "array", "uniqueItems": True}, "yaml", Grammar("(", "regex")):
+        with pytest.raises(RequestError):
+            llm.generate(PROMPT, format=wanted)
 
 
 def test_a_stream_ends_in_the_answer(llm: LLM) -> None:

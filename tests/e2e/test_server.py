@@ -119,6 +119,14 @@ def test_schema(client: ollama.Client) -> None:
     assert json.loads(answer.response or "")["n"] in range(100)
 
 
+def test_a_schema_that_cannot_be_enforced(client: ollama.Client) -> None:
+    schema = {"type": "array", "uniqueItems": True}
+    for stream in (True, False):
+        with pytest.raises(ollama.ResponseError, match='"uniqueItems"') as caught:
+            list(client.generate("tiny", "a list", format=schema, stream=stream))
+        assert caught.value.status_code == 400
+
+
 def test_load_and_unload(client: ollama.Client) -> None:
     assert client.generate("tiny").done_reason == "load"
     assert "tiny:latest" in {model.model for model in client.ps().models}

@@ -31,7 +31,13 @@ from pyollama.errors import EngineError, InvalidRequest, ModelLoadError
 from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Last, Score, Stream
 from pyollama.llm.choices import Wanted, several
 from pyollama.llm.messages import Messages, read_messages
-from pyollama.llm.options import ChatOptions, GenerateOptions, effective
+from pyollama.llm.options import (
+    ChatOptions,
+    GenerateOptions,
+    effective,
+    json_format,
+    with_json_format,
+)
 from pyollama.llm.portal import Portal
 from pyollama.llm.session import Session
 from pyollama.llm.source import find_model
@@ -289,7 +295,7 @@ class LLM:
         return GenerateRequest(
             id=next_id(),
             tokens=tokens,
-            sampling=options.sampling,
+            sampling=with_json_format(options.sampling, asked),
             max_tokens=options.num_predict,
             stop=options.stop,
             n_keep=max(options.num_keep, -1),
@@ -451,7 +457,7 @@ class LLM:
             messages=conversation(self._stored, said),
             tools=tools,
             think=asked.get("think"),
-            format=asked.get("format"),
+            format=json_format(asked),
             shift=asked.get("shift", False),
             logprobs="logprobs" in asked,
             top_logprobs=asked.get("logprobs", 0),

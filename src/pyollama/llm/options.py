@@ -7,8 +7,9 @@ from typing import TypedDict
 
 import msgspec
 
+from pyollama.chat.grammar import format_grammar
 from pyollama.service.options import Options
-from pyollama.types import JSON, Adapters, SamplingParams, Tool
+from pyollama.types import JSON, Adapters, Grammar, SamplingParams, Tool
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -19,6 +20,7 @@ class GenerateOptions(TypedDict, total=False):
     answer. ``max_draft`` bounds how many tokens are drafted at a time; 0 switches speculation off.
     ``adapters`` are LoRA adapters with their scales, each a file or the name of one of the model's
     own; they take the place of the model's own, so ``()`` means none.
+    ``format`` holds the answer to "json", a JSON schema, or a :class:`~pyollama.Grammar`.
     """
 
     max_tokens: int
@@ -30,14 +32,29 @@ class GenerateOptions(TypedDict, total=False):
     shift: bool
     max_draft: int
     adapters: Adapters
+    format: str | JSON | Grammar
 
 
 class ChatOptions(GenerateOptions, total=False):
-    """``format`` is "json" or a JSON schema; ``think`` is on by default where the model can."""
+    """``think`` is on by default where the model can.
+
+    JSON in ``format`` begins after the thinking, a :class:`~pyollama.Grammar` with the first token.
+    """
 
     tools: Sequence[Tool]
     think: bool | str
-    format: str | JSON
+
+
+def with_json_format(sampling: SamplingParams, asked: GenerateOptions) -> SamplingParams:
+    """``sampling`` held to that format from the first token on; may raise ``InvalidOption``."""
+    grammar = format_grammar(json_format(asked))
+    return msgspec.structs.replace(sampling, grammar=grammar) if grammar else sampling
+
+
+def json_format(asked: GenerateOptions) -> str | JSON | None:
+    """The ``format``, if it is one that chat formats know."""
+    wanted = asked.get("format")
+    return None if isinstance(wanted, Grammar) else wanted
 
 
 def effective(defaults: Options, asked: GenerateOptions) -> Options:
@@ -47,6 +64,9 @@ def effective(defaults: Options, asked: GenerateOptions) -> Options:
         sampling = msgspec.structs.replace(sampling, temperature=asked["temperature"])
     if "seed" in asked:
         sampling = msgspec.structs.replace(sampling, seed=asked["seed"])
+    wanted = asked.get("format")
+    if isinstance(wanted, Grammar):
+        sampling = msgspec.structs.replace(sampling, grammar=wanted)
     return Options(
         load=defaults.load,
         sampling=sampling,
