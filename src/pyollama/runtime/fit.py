@@ -26,6 +26,10 @@ _AUTOMATIC_SLOTS = (8, 4, 2, 1)
 _SLOTS_SHARE = 0.25
 """Part of what the weights leave free that the caches of more than one slot may take unasked."""
 
+_CELLS_PER_SLOT = 4096
+"""Where whole contexts for all slots are too many, slots share fewer cells, but no fewer than this
+for each: most requests are far shorter than a long context."""
+
 _PREFIX_SHARE = 1 / 8
 """Part of what a model leaves free that prefixes outside its KV cache may take unasked."""
 
@@ -191,23 +195,38 @@ class _Fitting:
     def specs(self) -> Iterator[LoadSpec]:
         """What would do, best first."""
         for n_ctx in self._contexts():
-            for n_slots in self._slots(n_ctx):
-                yield self._spec(n_ctx, n_slots)
+            for n_slots, n_cells in self._slots(n_ctx):
+                yield msgspec.structs.replace(self._spec(n_ctx, n_slots), n_cells=n_cells)
 
     def _contexts(self) -> list[int]:
         most = min(self.wish.n_ctx, self.facts.n_ctx_train or self.wish.n_ctx)
         steps = (32768, _LOWEST_TIER) if self.wish.automatic else ()
         return [most, *(n_ctx for n_ctx in steps if n_ctx < most)]
 
-    def _slots(self, n_ctx: int) -> list[int]:
+    def _slots(self, n_ctx: int) -> Iterator[tuple[int, int]]:
+        """How many slots on how many cells (0: whole contexts)."""
         if self.facts.embeddings:
-            return [1]  # texts are packed into batches, not given slots
+            yield 1, 0  # texts are packed into batches, not given slots
+            return
         if asked := self.policy.num_parallel:
-            return [asked, *(n for n in _AUTOMATIC_SLOTS if n < asked)]
+            yield from ((n, 0) for n in (asked, *(n for n in _AUTOMATIC_SLOTS if n < asked)))
+            return
         free = sum(gpu.memory_free for gpu in self._gpus()) or self.hardware.memory_free
-        budget = (free - self.facts.size) * _SLOTS_SHARE
-        caches = ((n, self._cache(self._spec(n_ctx, n))) for n in _AUTOMATIC_SLOTS)
-        return [n for n, cache in caches if n == 1 or cache <= budget]
+        budget = int((free - self.facts.size) * _SLOTS_SHARE)
+        for n_slots in _AUTOMATIC_SLOTS:
+            spec = self._spec(n_ctx, n_slots)
+            if n_slots == 1 or self._cache(spec) <= budget:
+                yield n_slots, 0
+            elif n_cells := self._shared_cells(spec, budget):
+                yield n_slots, n_cells
+
+    def _shared_cells(self, spec: LoadSpec, budget: int) -> int:
+        """Cells for all slots together, at least one context; 0 if they are too few."""
+        per_token, states = self._cell_bytes, self._state_bytes(spec)
+        if not per_token or states > budget:
+            return 0
+        n_cells = max(spec.n_ctx, int((budget - states) / per_token) // 256 * 256)
+        return n_cells if n_cells >= spec.n_slots * min(spec.n_ctx, _CELLS_PER_SLOT) else 0
 
     def _spec(self, n_ctx: int, n_slots: int) -> LoadSpec:
         options, facts = self.wish.options, self.facts
@@ -232,10 +251,16 @@ class _Fitting:
             prefix_dir=self.policy.prefix_dir,
         )
 
+    @property
+    def _cell_bytes(self) -> float:
+        return self.facts.kv_elements * _CACHE_BYTES[self.policy.kv_cache_type]
+
+    def _state_bytes(self, spec: LoadSpec) -> int:
+        has_state = self.facts.state_bytes > 0
+        return self.facts.state_bytes * spec.sequences(has_state=has_state)
+
     def _cache(self, spec: LoadSpec) -> int:
-        per_token = self.facts.kv_elements * _CACHE_BYTES[self.policy.kv_cache_type]
-        states = spec.sequences(has_state=self.facts.state_bytes > 0)
-        return int(per_token * spec.cells) + self.facts.state_bytes * states
+        return int(self._cell_bytes * spec.cells) + self._state_bytes(spec)
 
     def _graph(self, spec: LoadSpec) -> int:
         rows = spec.n_ctx if spec.embeddings else spec.n_ubatch

@@ -65,6 +65,29 @@ def test_slots_take_at_most_a_quarter_of_what_is_left_unasked() -> None:
     assert slots == [1, 2, 4, 8]
 
 
+def test_slots_of_a_long_context_share_what_cells_there_are() -> None:
+    """A cell takes 128 KiB, so 32768 of them 4 GiB."""
+    long = wish(32768)
+    placement = fit(LLAMA, long, Policy(), machine(14))
+    assert (placement.spec.n_ctx, placement.spec.n_slots) == (32768, 8)
+    assert placement.spec.cells == 32768 and placement.ram < 11 * GIB
+    roomy = fit(LLAMA, long, Policy(), machine(50)).spec
+    assert roomy.n_slots == 8 and 32768 < roomy.cells < 8 * 32768
+    assert roomy.cells * 128 * 1024 < 0.25 * 45 * GIB
+    assert fit(LLAMA, long, Policy(), machine(200)).spec.n_cells == 0
+    asked = fit(LLAMA, long, Policy(num_parallel=4), machine(50)).spec
+    assert (asked.n_slots, asked.cells) == (4, 4 * 32768)
+
+
+def test_recurrent_states_count_for_every_sequence() -> None:
+    hybrid = replace(LLAMA, state_bytes=64 * MIB)
+    spec = fit(hybrid, wish(), Policy(), machine(64)).spec
+    plain = fit(LLAMA, wish(), Policy(), machine(64))
+    assert spec.n_slots == 8
+    extra = fit(hybrid, wish(), Policy(), machine(64)).ram - plain.ram
+    assert extra == 64 * MIB * spec.sequences(has_state=True)
+
+
 def test_slots_that_are_asked_for_go_before_the_context_does() -> None:
     roomy = fit(LLAMA, wish(), Policy(num_parallel=6), machine(20)).spec
     assert (roomy.n_ctx, roomy.n_slots) == (4096, 6)
