@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from pyollama.config import Settings
 from pyollama.errors import PyollamaError
@@ -19,7 +19,7 @@ from pyollama.server.hosts import LocalHosts, is_loopback
 from pyollama.server.middleware import AccessLog, CleanPath, Cors, HostCheck, page_of_redirect
 from pyollama.server.ollama.routes import OllamaRoutes
 from pyollama.server.origins import Origins
-from pyollama.server.streaming import error_body, json_response
+from pyollama.server.streaming import BODY_SEND, error_body, json_response
 from pyollama.service.services import Services
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 def create_app(services: Services, settings: Settings) -> FastAPI:
     """The ASGI application over ``services``, which belong to the caller."""
-    app = FastAPI(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
+    app = _Application(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
     for path, methods, handler in OllamaRoutes(services, settings).table():
         app.add_api_route(path, handler, methods=methods, response_model=None)
     app.add_exception_handler(PyollamaError, _on_error)
@@ -36,6 +36,14 @@ def create_app(services: Services, settings: Settings) -> FastAPI:
     app.add_exception_handler(Exception, _on_bug)
     app.user_middleware.extend(_middleware(app, settings))
     return app
+
+
+class _Application(FastAPI):
+    """Lets streams send their lines past the middleware, see :data:`BODY_SEND`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[BODY_SEND] = send
+        await super().__call__(scope, receive, send)
 
 
 def _middleware(app: FastAPI, settings: Settings) -> list[Middleware]:

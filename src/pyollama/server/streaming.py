@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pyollama.errors import PyollamaError
 
@@ -27,6 +27,11 @@ T = TypeVar("T")
 JSON_TYPE = "application/json; charset=utf-8"
 NDJSON_TYPE = "application/x-ndjson"
 
+BODY_SEND = "pyollama.send"
+"""Key of the scope for the HTTP server's own ``send``. What lies between it and a handler only looks
+at how an answer starts, so the lines of a stream need not pass through all of that."""
+
+_encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
 
 
@@ -47,12 +52,11 @@ class Frames(Protocol[Event_contra]):
 
 
 def encode_json(value: Any) -> bytes:
-    """Compact JSON with the escapes of Go's encoder, which keep it safe inside HTML."""
-    return escape_html(msgspec.json.encode(value))
+    """Compact JSON with the escapes of Go's encoder, which keep it safe inside HTML.
 
-
-def escape_html(data: bytes) -> bytes:
-    """These characters only occur inside JSON strings, so they can be escaped blindly."""
+    The escaped characters only occur inside JSON strings, so that can be done blindly.
+    """
+    data = _encode(value)
     if b"<" in data or b">" in data or b"&" in data:
         data = data.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
     if b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data:
@@ -85,11 +89,12 @@ class NdjsonResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(ClientDisconnect):
-            alone = await while_connected(receive, self._pump(send))
+            pump = self._pump(send, scope.get(BODY_SEND, send))
+            alone = await while_connected(receive, pump)
             if alone:
                 await json_response(alone)(scope, receive, send)
 
-    async def _pump(self, send: Send) -> bytes:
+    async def _pump(self, send: Send, send_body: Send) -> bytes:
         """Send the stream, or return the object that is sent instead."""
         started = False
         async with aclosing(self._events) as events:
@@ -101,20 +106,20 @@ class NdjsonResponse(Response):
                         if not started:
                             await self._start(send)
                             started = True
-                        await _send_line(send, line)
+                        await send_body(_line(line))
             except PyollamaError as error:
                 if not started:
                     raise
-                await _send_line(send, error_body(error.message))
+                await send_body(_line(error_body(error.message)))
             except Exception:
                 # The status is out already: the stream must still end with an error of its own.
                 if not started:
                     raise
                 _log.exception("stream failed")
-                await _send_line(send, error_body("internal error"))
+                await send_body(_line(error_body("internal error")))
         if not started:
             await self._start(send)
-        await send({"type": "http.response.body", "body": b""})
+        await send_body({"type": "http.response.body", "body": b""})
         return b""
 
     async def _start(self, send: Send) -> None:
@@ -177,5 +182,5 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send_line(send: Send, line: bytes) -> None:
-    await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+def _line(line: bytes) -> Message:
+    return {"type": "http.response.body", "body": line + b"\n", "more_body": True}

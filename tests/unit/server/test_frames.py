@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+import time
 
 import msgspec
+import pytest
 
 from pyollama.server.ollama.frames import ChatFrames, Clock, GenerateFrames, ProgressFrames
 from pyollama.types import Delta, Done, Progress, Rendered, TokenLogprob, ToolCall, Usage
@@ -100,5 +102,12 @@ def test_progress_leaves_out_what_is_zero() -> None:
     assert frames.whole([Progress("a"), Progress("success")]) == b'{"status":"success"}'
 
 
-def test_times_are_utc_with_nanoseconds() -> None:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", Clock().now())
+def test_times_are_utc_with_nanoseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    for now, text in (
+        (1_700_000_000_000_000_000, b"2023-11-14T22:13:20.000000000Z"),
+        (1_700_000_000_123_456_789, b"2023-11-14T22:13:20.123456789Z"),
+        (1_700_000_001_000_000_001, b"2023-11-14T22:13:21.000000001Z"),
+    ):
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        assert clock.now() == text

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from tests.unit.server.asgi import Exchange
 
 from pyollama.errors import EngineError, InvalidRequest
-from pyollama.server.streaming import answer, encode_json
+from pyollama.server.streaming import BODY_SEND, answer, encode_json
 
 
 class Upper:
@@ -117,3 +117,12 @@ async def test_cancelling_the_server_closes_the_events() -> None:
 
 def test_json_is_safe_inside_html() -> None:
     assert encode_json({"a": "<&>\u2028é"}) == b'{"a":"\\u003c\\u0026\\u003e\\u2028\xc3\xa9"}'
+
+
+async def test_lines_go_past_the_middleware() -> None:
+    """Only the start of an answer goes through what lies between the server and a handler."""
+    server, between = Exchange(), Exchange()
+    scope = {**between.scope, BODY_SEND: server._send}
+    await answer(words("a"), Upper(), stream=True)(scope, between._receive, between._send)
+    assert [message["type"] for message in between.sent] == ["http.response.start"]
+    assert [message["body"] for message in server.sent] == [b'"A"\n', b""]

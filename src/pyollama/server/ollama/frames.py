@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from pyollama.server.streaming import encode_json
 from pyollama.types import (
@@ -26,7 +26,12 @@ from pyollama.types import (
 
 
 class AnswerFrames(ABC):
-    """Base of the two answers. A subclass says where the text of a :class:`Delta` goes."""
+    """Base of the two answers. A subclass says where the text of a :class:`Delta` goes.
+
+    ``_around_text`` is what stands between the time and a piece of plain text, and what follows.
+    """
+
+    _around_text: ClassVar[tuple[bytes, bytes]]
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -41,9 +46,11 @@ class AnswerFrames(ABC):
 
     def frame(self, event: AnswerEvent) -> bytes:
         if isinstance(event, Delta):
-            if not (event.thinking or event.tool_calls or event.logprobs):
-                return self._text_frame(event.content)
-            return self._object(self.part(event), {"done": False}, event)
+            if event.thinking or event.tool_calls or event.logprobs:
+                return self._object(self.part(event), {"done": False}, event)
+            before, after = self._around_text
+            text = encode_json(event.content)
+            return b"".join((self._head, self._clock.now(), before, text, after))
         return self._end(event, event.tail if isinstance(event, Done) else Delta())
 
     def whole(self, events: list[AnswerEvent]) -> bytes:
@@ -65,10 +72,6 @@ class AnswerFrames(ABC):
     def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
         """What follows the answer, in the order of the dialect."""
 
-    @abstractmethod
-    def _text_frame(self, text: str) -> bytes:
-        """The object of a piece that is nothing but text."""
-
     def _end(self, end: AnswerEvent, output: Delta) -> bytes:
         if isinstance(end, Rendered):
             return self._object(self.blank(), {"done": False} | debug_info(end), Delta())
@@ -79,12 +82,14 @@ class AnswerFrames(ABC):
         )
 
     def _object(self, part: JSON, state: JSON, output: Delta, end: Done | None = None) -> bytes:
-        head: JSON = {"model": self._model, "created_at": self._clock.now()}
+        head: JSON = {"model": self._model, "created_at": self._clock.now().decode()}
         return encode_json(head | part | self.trailer(state, output, end))
 
 
 class GenerateFrames(AnswerFrames):
     """Answers of ``/api/generate``."""
+
+    _around_text = (b'","response":', b',"done":false}')
 
     def part(self, delta: Delta) -> JSON:
         part: JSON = {"response": delta.content}
@@ -94,10 +99,6 @@ class GenerateFrames(AnswerFrames):
 
     def blank(self) -> JSON:
         return {"response": ""}
-
-    def _text_frame(self, text: str) -> bytes:
-        now = self._clock.now().encode()
-        return self._head + now + b'","response":' + encode_json(text) + b',"done":false}'
 
     def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
         trailer = dict(state)
@@ -113,6 +114,8 @@ class GenerateFrames(AnswerFrames):
 class ChatFrames(AnswerFrames):
     """Answers of ``/api/chat``."""
 
+    _around_text = (b'","message":{"role":"assistant","content":', b'},"done":false}')
+
     def part(self, delta: Delta) -> JSON:
         message: JSON = {"role": "assistant", "content": delta.content}
         if delta.thinking:
@@ -123,11 +126,6 @@ class ChatFrames(AnswerFrames):
 
     def blank(self) -> JSON:
         return {"message": {"role": "", "content": ""}}
-
-    def _text_frame(self, text: str) -> bytes:
-        now = self._clock.now().encode()
-        message = b'","message":{"role":"assistant","content":' + encode_json(text)
-        return self._head + now + message + b'},"done":false}'
 
     def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
         return state | logprobs(output) | (metrics(end) if end is not None else {})
@@ -157,15 +155,17 @@ class Clock:
     """The time as RFC 3339 with nanoseconds in UTC; the part down to the second is kept."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._second = ""
+        self._text = b""
 
-    def now(self) -> str:
-        second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
+    def now(self) -> bytes:
+        digits = str(time.time_ns())
+        second = digits[:-9]
         if second != self._second:
             self._second = second
-            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._text}.{nanosecond:09d}Z"
+            moment = datetime.fromtimestamp(int(second), UTC)
+            self._text = moment.strftime("%Y-%m-%dT%H:%M:%S.%%bZ").encode()
+        return self._text % digits[-9:].encode()
 
 
 def joined(deltas: Iterable[Delta]) -> Delta:
