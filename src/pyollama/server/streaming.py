@@ -28,8 +28,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 NDJSON_TYPE = "application/x-ndjson"
 
 BODY_SEND = "pyollama.send"
-"""Key of the scope for the HTTP server's own ``send``. What lies between it and a handler only looks
-at how an answer starts, so the lines of a stream need not pass through all of that."""
+"""Key of the scope for the HTTP server's own ``send``. What lies between it and a handler only
+looks at how an answer starts, so the lines of a stream need not pass through all of that."""
 
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
