@@ -239,6 +239,26 @@ async def test_a_full_context_is_shifted_where_the_memory_can(path: Path) -> Non
             assert (end.limit, end.usage.completion_tokens) == ("context", 61)
 
 
+async def test_cells_that_others_own_too_are_not_moved_under_them(
+    path: Path, expected: Expected
+) -> None:
+    """All sequences together are longer than there are cells, because they share them."""
+    async with engine_on(path, n_slots=1, n_cells=N_CTX, n_sequences=16) as engine:
+        for n in range(3):
+            await answer(engine, str(n), [*SYSTEM, n, n], max_tokens=2)
+        request = GenerateRequest(
+            "a", [*SYSTEM, 9], GREEDY, max_tokens=60, n_ctx=110, shift=True, ignore_eos=True
+        )
+        *_, end = [event async for event in engine.generate(request)]
+        assert isinstance(end, Finished)
+        assert end.usage.completion_tokens == (60 if engine.info.can_shift else 110 - 91)
+        prompt = expected.prompts[0]
+        again = await answer(engine, "again", prompt)
+        assert again.says(expected.answers[0])
+        if engine.info.can_shift:
+            assert again.usage.cached_tokens >= len(SYSTEM)
+
+
 async def test_a_saved_prefix_is_warm_in_another_engine(path: Path, expected: Expected) -> None:
     async with engine_on(path) as engine:
         state = await engine.save_state(GenerateRequest("save", SYSTEM, max_tokens=0))
