@@ -19,6 +19,7 @@ from pyollama.config import Settings
 from pyollama.engine.engine import Engine
 from pyollama.engine.spec import LoadSpec
 from pyollama.types import (
+    Adapters,
     CompletionRequest,
     Delta,
     Done,
@@ -33,6 +34,9 @@ MIB = 1 << 20
 N_OUT = 4
 MARGIN = 0.05
 """Between the likeliest two tokens. Where it is less, the shape of a batch may decide."""
+
+NOISE = 0.01
+"""What the shape of a batch does to a log-probability here."""
 
 PROMPT = [(4 * n * n + n) % 200 for n in range(301)]
 BRANCH = [*PROMPT[:150], 13, 14, 15]
@@ -75,7 +79,9 @@ class Answer:
     logprobs: tuple[float, ...] = field(compare=False)
 
 
-async def ask(engine: Engine, prompt: list[int], *, clear: bool = True) -> Answer:
+async def ask(
+    engine: Engine, prompt: list[int], adapters: Adapters | None = None, *, clear: bool = True
+) -> Answer:
     """The greedy answer; ``clear`` where it is going to be compared."""
     request = GenerateRequest(
         f"{len(prompt)}",
@@ -84,6 +90,7 @@ async def ask(engine: Engine, prompt: list[int], *, clear: bool = True) -> Answe
         max_tokens=N_OUT,
         logprobs=2,
         preserved_tokens=tuple(range(engine.info.n_vocab)),
+        adapters=adapters,
         ignore_eos=True,
     )
     events = [event async for event in engine.generate(request)]
@@ -153,7 +160,7 @@ async def test_a_part_of_what_is_held_is_as_good_as_computed(model: Path, tmp_pa
     async with engine_on(model, **on_disk) as engine:
         answer = await ask(engine, BRANCH)
     assert answer.tokens == expected.tokens
-    assert answer.logprobs == pytest.approx(expected.logprobs, abs=MARGIN)
+    assert answer.logprobs == pytest.approx(expected.logprobs, abs=NOISE)
     assert answer.cached == (150 if can_be_cut(model) else 0)
 
 
@@ -164,7 +171,7 @@ async def test_a_state_that_was_put_back_is_as_good_as_computed(model: Path) -> 
     async with engine_on(model) as engine:
         await engine.restore_state(PROMPT, state)
         answer = await ask(engine, BRANCH)
-    assert answer.logprobs == pytest.approx(expected.logprobs, abs=MARGIN)
+    assert answer.logprobs == pytest.approx(expected.logprobs, abs=NOISE)
     assert answer.cached == (150 if can_be_cut(model) else 0)
 
 
@@ -204,6 +211,23 @@ async def test_nothing_of_another_model_or_layout_is_used(llama: Path, tmp_path:
             assert (await ask(engine, PROMPT, clear=False)).cached == 0
     async with engine_on(llama, **on_disk, n_ctx=512, n_slots=2, n_batch=64) as engine:
         assert (await ask(engine, PROMPT)).cached == len(PROMPT) - 1
+
+
+async def test_a_request_with_an_adapter_gets_what_that_adapter_computed(
+    llama: Path, tmp_path: Path
+) -> None:
+    lora = ((str(tiny.lora(tmp_path / "lora.gguf")), 1.0),)
+    on_disk = {"prefix_disk": 64 * MIB, "prefix_dir": str(tmp_path)}
+    async with engine_on(llama, **on_disk) as engine:
+        plain = await ask(engine, PROMPT)
+        adapted = await ask(engine, PROMPT, lora, clear=False)
+        assert (plain.cached, adapted.cached) == (0, 0)
+        assert adapted.logprobs[0] != pytest.approx(plain.logprobs[0], abs=10 * NOISE)
+    async with engine_on(llama, **on_disk) as engine:
+        for adapters, expected in ((lora, adapted), (None, plain)):
+            again = await ask(engine, PROMPT, adapters, clear=False)
+            assert again.cached == len(PROMPT) - 1
+            assert again.logprobs[0] == pytest.approx(expected.logprobs[0], abs=NOISE)
 
 
 # --- through the server's parts -------------------------------------------------------------------

@@ -50,8 +50,8 @@ class Editor(Generic[S]):
             case Placement():
                 self._place(edit)
             case Eviction(slot, tokens, adapters):
-                if self._tier is not None and adapters is None:
-                    self._tier.keep(slot.index, tokens)
+                if self._tier is not None:
+                    self._tier.keep(slot.index, tokens, adapters)
                 self._backend.trim(slot.index, 0)
             case Shift(owner, slot, keep, discard, length):
                 self._backend.shift(slot.index, keep, discard, length)
@@ -92,9 +92,11 @@ class Editor(Generic[S]):
 
     def _fetch(self, edit: Fetch) -> None:
         assert self._tier is not None  # nobody else could have planned this
-        index = edit.slot.index
-        held = 0 if index in self._lost else self._tier.fetch(index, edit.tokens, edit.start)
-        if held < len(edit.tokens):
+        index, tokens = edit.slot.index, edit.tokens
+        held = 0
+        if index not in self._lost:
+            held = self._tier.fetch(index, tokens, edit.start, edit.slot.adapters)
+        if held < len(tokens):
             self._lose(edit.slot, held)
 
     def _lose(self, slot: Slot, held: int) -> None:

@@ -150,16 +150,17 @@ class Generator(Generic[S]):
         if self._tier is not None:
             self._tier.hurry()
             for slot in self._slots.retired:
-                if slot.adapters is None:
-                    self._tier.keep(slot.index, slot.tokens)
+                self._tier.keep(slot.index, slot.tokens, slot.adapters)
             self._tier.close()
 
     def tidy(self) -> bool:
         """While there is nothing to do, prepare for the end; false if that is done."""
         if self._tier is None or self._tidy:
             return False
-        slots = [slot for slot in self._slots.retired if slot.adapters is None]
-        self._tidy = not any(self._tier.prepare(slot.index, slot.tokens) for slot in slots)
+        self._tidy = not any(
+            self._tier.prepare(slot.index, slot.tokens, slot.adapters)
+            for slot in self._slots.retired
+        )
         return not self._tidy
 
     def step(self) -> None:

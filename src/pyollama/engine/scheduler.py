@@ -248,8 +248,8 @@ class Scheduler:
         assert placement is not None  # a slot is idle
         slot = placement.slot
         sequence.origin = _origin(placement)
-        if self._tier is not None and sequence.adapters is None:
-            length = self._tier.match(sequence.tokens, sequence.reusable)
+        if self._tier is not None:
+            length = self._tier.match(sequence.tokens, sequence.reusable, sequence.adapters)
             if length >= placement.reused + MIN_SHARED:
                 if not self._slots.can_trim:
                     self._slots.rewind(slot, 0)

@@ -18,6 +18,7 @@ from pyollama.engine.tier import Tier
 from pyollama.engine.totals import Totals
 from pyollama.errors import Aborted, NativeError, OutOfCells
 from pyollama.types import (
+    Adapters,
     ContextShifted,
     EngineEvent,
     Failed,
@@ -415,20 +416,22 @@ class Shelf:
         self.kept: dict[tuple[int, ...], bytes] = {}
         self.lost = False
 
-    def match(self, tokens: array[int], limit: int) -> int:
+    def match(self, tokens: array[int], limit: int, adapters: Adapters | None) -> int:
         fits = (each for each in self.kept if each == tuple(tokens[:limit][: len(each)]))
         return max(map(len, fits), default=0)
 
-    def keep(self, sequence: int, tokens: array[int]) -> None:
+    def keep(self, sequence: int, tokens: array[int], adapters: Adapters | None) -> None:
         self.kept[tuple(tokens)] = self.backend.save(sequence)
 
-    def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
+    def fetch(
+        self, sequence: int, tokens: array[int], start: int, adapters: Adapters | None
+    ) -> int:
         if self.lost:
             return start
         self.backend.restore(sequence, self.kept[tuple(tokens)])
         return len(tokens)
 
-    def prepare(self, sequence: int, tokens: array[int]) -> bool:
+    def prepare(self, sequence: int, tokens: array[int], adapters: Adapters | None) -> bool:
         return False
 
     def hurry(self) -> None: ...

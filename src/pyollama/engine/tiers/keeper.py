@@ -13,10 +13,11 @@ from pyollama.engine.backend import Backend, S
 from pyollama.engine.spec import LoadSpec
 from pyollama.engine.tiers.disk import DiskTier
 from pyollama.engine.tiers.host import HostTier
-from pyollama.engine.tiers.identity import layout
-from pyollama.engine.tiers.pieces import SIZE
+from pyollama.engine.tiers.identity import file_identity, layout
+from pyollama.engine.tiers.pieces import SIZE, root
 from pyollama.engine.tiers.tiers import Part, Tiers
 from pyollama.errors import PyollamaError
+from pyollama.types import Adapters
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +33,23 @@ class Keeper:
         self._tiers = tiers
         self._whole = not backend.limits.part
         self._until: float | None = None
-        self._ahead: dict[int, tuple[array[int], Iterator[None]]] = {}
+        self._ahead: dict[int, tuple[tuple[bytes, array[int]], Iterator[None]]] = {}
+        self._scopes: dict[Adapters, bytes] = {}
 
-    def match(self, tokens: array[int], limit: int) -> int:
-        return self._tiers.match(tokens, limit)
+    def match(self, tokens: array[int], limit: int, adapters: Adapters | None) -> int:
+        return self._tiers.match(tokens, limit, scope=self._scope(adapters))
 
-    def keep(self, sequence: int, tokens: array[int]) -> None:
+    def keep(self, sequence: int, tokens: array[int], adapters: Adapters | None) -> None:
         if self._until is None or self._tiers.durable:
-            self._tiers.offer(tokens, partial(self._save, sequence), until=self._until)
+            save, scope = partial(self._save, sequence), self._scope(adapters)
+            self._tiers.offer(tokens, save, scope=scope, until=self._until)
 
-    def prepare(self, sequence: int, tokens: array[int]) -> bool:
+    def prepare(self, sequence: int, tokens: array[int], adapters: Adapters | None) -> bool:
+        save, scope = partial(self._save, sequence), self._scope(adapters)
         known = self._ahead.get(sequence)
-        if known is None or known[0] != tokens:
-            known = tokens[:], self._tiers.ahead(tokens[:], partial(self._save, sequence))
+        if known is None or known[0] != (scope, tokens):
+            held = tokens[:]
+            known = (scope, held), self._tiers.ahead(held, save, scope=scope)
             self._ahead[sequence] = known
         return next(known[1], self) is not self
 
@@ -53,9 +58,12 @@ class Keeper:
             return self._backend.save(sequence)
         return self._backend.save_part(sequence, start, stop)
 
-    def fetch(self, sequence: int, tokens: array[int], start: int) -> int:
+    def fetch(
+        self, sequence: int, tokens: array[int], start: int, adapters: Adapters | None
+    ) -> int:
         held = start
-        for part in self._tiers.take(tokens, start, len(tokens)):
+        scope = self._scope(adapters)
+        for part in self._tiers.take(tokens, start, len(tokens), scope=scope):
             try:
                 self._put_back(sequence, part)
             except PyollamaError as error:
@@ -72,11 +80,28 @@ class Keeper:
         else:
             self._backend.restore_part(sequence, part.state, part.start, part.stop)
 
+    def _scope(self, adapters: Adapters | None) -> bytes:
+        """What sets prefixes apart that were computed with a request's own adapters."""
+        if adapters is None:
+            return b""
+        if adapters not in self._scopes:
+            parts = (fact for name, scale in adapters for fact in (_identity(name), b"%r" % scale))
+            self._scopes[adapters] = root(*parts)
+        return self._scopes[adapters]
+
     def hurry(self) -> None:
         self._until = time.monotonic() + FLUSH_SECONDS
 
     def close(self) -> None:
         self._tiers.close(self._until or time.monotonic() + FLUSH_SECONDS)
+
+
+def _identity(adapter: str) -> bytes:
+    """An adapter is named by its file, or by a name that the files of the layout explain."""
+    try:
+        return file_identity(Path(adapter))
+    except OSError:
+        return adapter.encode()
 
 
 def keeper_for(spec: LoadSpec, backend: Backend[S]) -> Keeper | None:

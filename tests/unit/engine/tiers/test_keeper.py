@@ -18,7 +18,7 @@ from pyollama.engine.tiers.host import HostTier
 from pyollama.engine.tiers.keeper import Keeper, keeper_for
 from pyollama.engine.tiers.tiers import Tiers
 from pyollama.errors import NativeError
-from pyollama.types import EngineEvent, Finished, GenerateRequest, Tokens, Usage
+from pyollama.types import Adapters, EngineEvent, Finished, GenerateRequest, Tokens, Usage
 
 PROMPT = [1 + n % 30 for n in range(40)]
 OTHER = [31 - n % 30 for n in range(40)]
@@ -30,11 +30,11 @@ class Bench:
         self.events: list[EngineEvent] = []
         self.generator: Generator[SimulatedSampler] = Generator(backend, self.events.append, keeper)
 
-    def ask(self, *prompts: list[int], max_tokens: int = 5) -> list[tuple[str, Usage]]:
+    def ask(self, *prompts: list[int], adapters: Adapters | None = None) -> list[tuple[str, Usage]]:
         """Answers of requests that arrive together."""
         self.events.clear()
         for number, prompt in enumerate(prompts):
-            request = GenerateRequest(str(number), prompt, max_tokens=max_tokens)
+            request = GenerateRequest(str(number), prompt, max_tokens=5, adapters=adapters)
             self.generator.add(Job(request, self.backend.info.n_ctx, submitted=0))
         while self.generator.busy:
             self.generator.step()
@@ -69,6 +69,25 @@ def test_what_was_evicted_comes_back(can_trim: bool) -> None:
     ((again, usage),) = ours.ask(PROMPT)
     assert (again, usage.cached_tokens) == (first, len(PROMPT) - 1)
     assert ours.backend.decoded - computed == 5
+
+
+def test_what_adapters_computed_comes_back_to_the_same_adapters(tmp_path: Path) -> None:
+    file, same, other = (tmp_path / name for name in ("file", "sha256-" + "a" * 64, "other"))
+    for path, content in ((file, b"x"), (same, b"x"), (other, b"y")):
+        path.write_bytes(content)
+    ours = bench(backend(cells=96))
+    choices: list[Adapters | None] = [
+        None,
+        (),
+        *(((str(path), 1.0),) for path in (file, same, other)),
+        ((str(file), 0.5),),
+        (("by name", 1.0),),
+    ]
+    first = [ours.ask(PROMPT, adapters=choice)[0] for choice in choices]
+    again = [ours.ask(PROMPT, adapters=choice)[0] for choice in choices]
+    assert [usage.cached_tokens for _, usage in first] == [0] * len(choices)
+    assert [usage.cached_tokens for _, usage in again] == [len(PROMPT) - 1] * len(choices)
+    assert [answer for answer, _ in first] == [answer for answer, _ in again]
 
 
 def test_what_cannot_be_restored_is_computed_and_not_tried_again(
@@ -115,10 +134,10 @@ def test_a_part_that_only_lacks_room_for_its_rest_is_kept(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(simulated, "restore_part", fail)
     branch = token_array([*PROMPT[:30], 9])
-    assert keeper.fetch(0, branch, 0) == 0
-    assert keeper.match(token_array(PROMPT), 40) == 40
-    assert keeper.fetch(0, token_array(PROMPT), 0) == 0
-    assert keeper.match(token_array(PROMPT), 40) == 0
+    assert keeper.fetch(0, branch, 0, None) == 0
+    assert keeper.match(token_array(PROMPT), 40, None) == 40
+    assert keeper.fetch(0, token_array(PROMPT), 0, None) == 0
+    assert keeper.match(token_array(PROMPT), 40, None) == 0
 
 
 def test_at_the_end_nothing_is_saved_that_cannot_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +234,6 @@ def test_tiers_are_only_there_where_they_are_of_use(
     assert keeper_for(spec(path, **disk), backend()) is None
     keeper = keeper_for(spec(path, prefix_ram=1000, **disk), backend())
     assert keeper is not None
-    assert keeper.match(array("i", PROMPT), 40) == 0
+    assert keeper.match(array("i", PROMPT), 40, None) == 0
     keeper.close()
     assert caplog.text.count("cannot be kept") == 2
