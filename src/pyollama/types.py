@@ -295,7 +295,8 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``options`` are Ollama's option names as sent; ``format`` is "json", a JSON schema or ``None``
     (any other value is refused when the model is about to run); ``keep_alive`` is in seconds
-    (negative: for ever, ``None``: as it is); ``render_only`` asks for the prompt, not the answer.
+    (negative: for ever, ``None``: as it is); ``render_only`` asks for the prompt, not the answer;
+    ``priority`` and ``key`` are those of :class:`GenerateRequest`.
     """
 
     options: JSON = msgspec.field(default_factory=dict)
@@ -307,6 +308,8 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: bool = False
     top_logprobs: int = 0
     render_only: bool = False
+    priority: Priority = "normal"
+    key: str = ""
 
 
 class ChatRequest(GenerationOptions, frozen=True, kw_only=True):

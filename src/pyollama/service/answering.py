@@ -106,6 +106,8 @@ class Answering:
             logprobs=request.top_logprobs if request.logprobs else None,
             preserved_tokens=self.side.preserved(prompt),
             max_draft=max(options.draft_num_predict, -1),
+            priority=request.priority,
+            key=request.key,
             adapters=options.adapters,
         )
 

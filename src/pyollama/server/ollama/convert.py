@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from pyollama.durations import SECOND, parse_duration
 from pyollama.errors import InvalidRequest
+from pyollama.server.callers import Caller
 from pyollama.server.ollama import schemas
 from pyollama.types import (
     JSON,
@@ -17,12 +18,14 @@ from pyollama.types import (
     CreateRequest,
     EmbeddingRequest,
     Message,
+    Priority,
     Tool,
     ToolCall,
 )
 
 _LEVELS = ("high", "medium", "low", "max")
 _THINK_VALUES = '"high", "medium", "low", "max", true, or false'
+_SOMEBODY = Caller()
 _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 
 
@@ -37,10 +40,12 @@ class _Common(TypedDict):
     logprobs: bool
     top_logprobs: int
     render_only: bool
+    priority: Priority
+    key: str
 
 
-def completion(body: schemas.Generate) -> CompletionRequest:
-    common = _common(body)
+def completion(body: schemas.Generate, caller: Caller = _SOMEBODY) -> CompletionRequest:
+    common = _common(body, caller)
     if body.raw and (body.template or body.system or body.context is not None):
         raise InvalidRequest("raw mode does not support template, system, or context", field="raw")
     return CompletionRequest(
@@ -55,8 +60,8 @@ def completion(body: schemas.Generate) -> CompletionRequest:
     )
 
 
-def chat(body: schemas.Chat) -> ChatRequest:
-    common = _common(body)
+def chat(body: schemas.Chat, caller: Caller = _SOMEBODY) -> ChatRequest:
+    common = _common(body, caller)
     if not body.model:
         raise InvalidRequest("model is required", field="model")
     return ChatRequest(
@@ -150,7 +155,7 @@ def think(value: Any) -> bool | str | None:
     raise InvalidRequest(f"think must be a boolean or string ({_THINK_VALUES})", field="think")
 
 
-def _common(body: schemas.Generation) -> _Common:
+def _common(body: schemas.Generation, caller: Caller) -> _Common:
     if not 0 <= body.top_logprobs <= 20:
         raise InvalidRequest("top_logprobs must be between 0 and 20", field="top_logprobs")
     return _Common(
@@ -164,6 +169,8 @@ def _common(body: schemas.Generation) -> _Common:
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs,
         render_only=body.render_only,
+        priority=caller.priority,
+        key=caller.key,
     )
 
 

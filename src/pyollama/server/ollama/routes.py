@@ -11,6 +11,7 @@ from pyollama import __version__
 from pyollama.config import Settings
 from pyollama.errors import BlobNotFound, CloudDisabled, NotSupported
 from pyollama.server.body import T, decode_body
+from pyollama.server.callers import Callers
 from pyollama.server.ollama import convert, listing, schemas
 from pyollama.server.ollama.frames import ChatFrames, GenerateFrames, ProgressFrames
 from pyollama.server.streaming import answer, encode_json, json_response, while_connected
@@ -25,6 +26,7 @@ class OllamaRoutes:
     def __init__(self, services: Services, settings: Settings) -> None:
         self._services = services
         self._settings = settings
+        self._callers = Callers()
 
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [
@@ -61,12 +63,13 @@ class OllamaRoutes:
 
     async def generate(self, request: Request) -> Response:
         body = await _read(request, schemas.Generate)
-        events = self._services.generate.answer(convert.completion(body))
+        wanted = convert.completion(body, self._callers.of(request))
+        events = self._services.generate.answer(wanted)
         return answer(events, GenerateFrames(body.model), stream=body.stream)
 
     async def chat(self, request: Request) -> Response:
         body = await _read(request, schemas.Chat)
-        events = self._services.chat.answer(convert.chat(body))
+        events = self._services.chat.answer(convert.chat(body, self._callers.of(request)))
         return answer(events, ChatFrames(body.model), stream=body.stream)
 
     async def embed(self, request: Request) -> Response:
