@@ -304,11 +304,14 @@ class Slots:
         return True
 
     def keep_bound(self) -> None:
-        """Give up what retired prefixes keep beyond their bound."""
-        while self.cells.used > self._retained:
-            excess = self.cells.used - self.owned_by_busy(None, 0) - self._retained
-            if excess <= 0 or self.evict() is None:
-                return
+        """Give up a retired prefix if they keep more than their bound.
+
+        Only one, because it takes time to hand it over to a tier, and streams wait for that.
+        """
+        if self.cells.used <= self._retained:
+            return
+        if self.cells.used - self.owned_by_busy(None, 0) > self._retained:
+            self.evict()
 
     def owned_by_busy(self, source: Slot | None, length: int) -> int:
         """Cells that no eviction frees, once a request has begun with ``length`` of ``source``."""

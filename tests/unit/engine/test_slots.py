@@ -199,9 +199,9 @@ def test_retired_prefixes_keep_to_their_bound() -> None:
     slots.extend(running.slot, token_array(range(50, 80)))
     for n in range(5):
         hold(slots, n, n, n, n)
-    assert len(kept(slots)) == 5
-    slots.keep_bound()
-    assert len(kept(slots)) == 2
+    for left in (4, 3, 2, 2):
+        slots.keep_bound()
+        assert len(kept(slots)) == left
     assert slots.cells.used == 30 + 8
     shared = place(slots, *range(50, 80), 1, 2)
     assert shared is not None
