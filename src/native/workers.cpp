@@ -91,11 +91,11 @@ class Workers::Pool {
             run_ = &run;
             ++number_;
             allowed_ = threads;
-            running_ = threads - 1;
         }
         begin_.notify_all();
         run.take_part(0);
         std::unique_lock<std::mutex> lock(mutex_);
+        allowed_ = 0; // who has not begun by now is not waited for
         end_.wait(lock, [this] { return running_ == 0; });
     }
 
@@ -109,6 +109,7 @@ class Workers::Pool {
                 return;
             }
             seen = number_;
+            ++running_;
             Run & run = *run_;
             lock.unlock();
             run.take_part(worker);
@@ -126,8 +127,8 @@ class Workers::Pool {
     // what follows is guarded by mutex_
     Run * run_ = nullptr;
     size_t number_ = 0;  // of the run
-    size_t allowed_ = 0; // threads that take part
-    size_t running_ = 0; // of them, without the caller's
+    size_t allowed_ = 0; // threads that may take part
+    size_t running_ = 0; // that do, without the caller's
     bool closing_ = false;
 };
 
