@@ -20,7 +20,7 @@ MAX_DRAFT = 31
 STAKE = 0.006
 """Part of the computing time that may be lost by trying."""
 
-_FIRST_CREDIT = 4.0  # both in steps without drafts
+_FIRST_CREDIT = 3.0  # both in steps without drafts
 _MOST_CREDIT = 30.0
 _WORTH_IT = 1.05  # drafts have to promise so many times the tokens in a second
 _HOPEFUL = 1.05  # and a trial as many times the best that is known

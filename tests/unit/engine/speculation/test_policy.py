@@ -60,18 +60,25 @@ def moods(levels: list[float], seed: int) -> Iterator[float]:
         yield from [level] * int(random.integers(50, 400))
 
 
-def speed_up(
-    curve: Curve, levels: list[float], streams: int, *, noise: float = 0.1, warm_up: int = 300
-) -> float:
+def disturbances(seed: int) -> Iterator[float]:
+    """Other programs come and go, and everything takes up to three times as long for a while."""
+    random = np.random.default_rng(seed)
+    while True:
+        yield from [1.0] * int(random.integers(20, 200))
+        yield from [float(random.uniform(1.0, 3.0))] * int(random.integers(5, 100))
+
+
+def speed_up(curve: Curve, levels: list[float], streams: int, *, warm_up: int = 300) -> float:
     """Tokens per second with drafts, of what they are without, after ``warm_up`` tokens each."""
     random = np.random.default_rng(len(levels) + streams)
     policy, everybody = DraftPolicy(), Acceptance()
     texts = [Stream(moods(levels, n), everybody) for n in range(streams)]
     plain = measured = 0.0
+    machine = disturbances(streams)
     while min(text.said for text in texts) < warm_up + 1200:
         lengths = policy.lengths([text.prospect() for text in texts], 64)
         rows = streams + sum(lengths)
-        seconds = curve(rows) * random.lognormal(0, noise)
+        seconds = curve(rows) * random.lognormal(0, 0.1) * next(machine)
         tokens = [text.take(n, random) for text, n in zip(texts, lengths, strict=True)]
         policy.observe(Outcome(streams, rows, sum(tokens), seconds))
         if min(text.said for text in texts) > warm_up:
@@ -89,11 +96,11 @@ def test_it_never_slows(curve: str, levels: list[float], streams: int) -> None:
 @pytest.mark.parametrize(
     ("curve", "chance", "streams", "least"),
     [
-        ("rows are free", 0.8, 1, 4.0),
-        ("rows are free", 0.3, 8, 1.3),
-        ("half price", 0.95, 1, 1.3),
+        ("rows are free", 0.8, 1, 3.0),
+        ("rows are free", 0.3, 8, 1.15),
+        ("half price", 0.95, 1, 1.15),
         ("better and better", 0.9, 1, 2.0),
-        ("tiles of four", 0.97, 1, 1.25),
+        ("tiles of four", 0.97, 1, 1.15),
         ("a cliff", 0.9, 1, 1.2),
         ("a first step", 0.99, 1, 2.0),
     ],
