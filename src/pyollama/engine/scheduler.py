@@ -42,6 +42,9 @@ SCORED_ROWS = 64
 RESERVE = 32
 """Cells that are left for the answer of each running request when another one is admitted."""
 
+MOST_YIELDS = 4
+"""So many times a batch request leaves its slot to an interactive one; then it keeps it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -192,14 +195,27 @@ class Scheduler:
 
     def _admit(self) -> list[Sequence]:
         admitted: list[Sequence] = []
-        while self._slots.idle:
-            sequence = self._waiting.first()
-            if sequence is None or (self._running and not self._has_room(sequence)):
+        while (sequence := self._waiting.first()) is not None:
+            if not self._slots.idle and not self._take_over(sequence):
+                break
+            if self._running and not self._has_room(sequence):
                 break
             self._waiting.take(sequence)
             self._begin(sequence)
             admitted.append(sequence)
         return admitted
+
+    def _take_over(self, sequence: Sequence) -> bool:
+        """Let a batch request pause for an interactive one where all slots are busy."""
+        if sequence.request.priority != "interactive":
+            return False
+        for other in reversed(self._running):
+            batch = other.request.priority == "batch" and other not in self._unsettled
+            if batch and other.yields < MOST_YIELDS:
+                other.yields += 1
+                self._park(other)
+                return True
+        return False
 
     def _has_room(self, sequence: Sequence) -> bool:
         """Whether the cells are enough for ``sequence`` beside what is running and promised."""

@@ -38,6 +38,7 @@ class Sequence:
         "slot",
         "started",
         "tokens",
+        "yields",
     )
 
     def __init__(self, request: GenerateRequest, n_ctx: int) -> None:
@@ -56,6 +57,7 @@ class Sequence:
         self.awaits = 0
         self.marks: set[int] = set()
         self.parked: Parked | None = None
+        self.yields = 0
 
     @property
     def id(self) -> str:
