@@ -15,17 +15,12 @@ from pyollama.chat.parsers import PassthroughParser
 from pyollama.errors import UnsupportedCapability
 from pyollama.types import JSON, Grammar, Message, Tool
 
-_NOTHING_BUT_JSON = re.compile(
-    r"""
-    ^root\ ::=
-    (\ "(?:[^"\\]|\\.)*")?      # the end of the prompt
-    (\ space)*
-    \ (response-format(-schema)?|\("```json"[^()]*\|\ space\ response-format\ space\))
-    \ *$
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
-"""The first rule of llama.cpp's grammar for an answer that begins with the JSON asked for."""
+_PROMPT_END = r'^root ::=(?: "(?:[^"\\]|\\.)*")?(?: space)*'
+_THINKING = r'(?: \("[^"]+"[^()]*(?:\([^()]*\))?\)\?)(?: space)*'
+_JSON = r' (?:response-format(?:-schema)?|\("```json"[^()]*\| space response-format space\)) *$'
+_NOTHING_BUT_JSON = re.compile(_PROMPT_END + _JSON, re.MULTILINE)
+_THINKING_THEN_JSON = re.compile(_PROMPT_END + _THINKING + _JSON, re.MULTILINE)
+"""The first rule of llama.cpp's grammar for such an answer."""
 
 
 class RenderedJinja(Protocol):
@@ -43,6 +38,10 @@ class RenderedJinja(Protocol):
     def grammar_trigger_tokens(self) -> Sequence[int]: ...
     @property
     def grammar_prefill(self) -> str: ...
+    @property
+    def thinking_start(self) -> str: ...
+    @property
+    def thinking_ends(self) -> Sequence[str]: ...
     @property
     def preserved_tokens(self) -> Sequence[int]: ...
     @property
@@ -65,13 +64,19 @@ class JinjaFormat:
 
     def chat(self, turn: Turn) -> Prompt:
         rendered = self._apply(turn)
+        grammar, later = _grammar(rendered), False
+        if _is_json(turn, rendered):
+            grammar, later = format_grammar(turn.format), _thinks(turn, rendered)
+        if later:
+            grammar, rendered = None, self._apply(replace(turn, format=None))
         return Prompt(
             rendered.prompt,
             JinjaParser(rendered),
-            grammar=_grammar(turn, rendered),
+            grammar=grammar,
             stops=tuple(rendered.stops),
             preserved_tokens=tuple(rendered.preserved_tokens),
             images=_files(turn.messages),
+            constrain_later=later,
         )
 
     def complete(self, turn: Turn) -> Prompt:
@@ -92,22 +97,28 @@ class JinjaFormat:
         return Prompt(text, PassthroughParser(), grammar=grammar)
 
     def after_thinking(self, turn: Turn, prompt: Prompt, thinking: str) -> Prompt:
-        """Never asked for: llama.cpp's grammar waits for the end of the thinking by itself."""
-        return prompt
+        rendered = self._apply(replace(turn, format=None))
+        opening, closing = rendered.thinking_start, rendered.thinking_ends[0].strip()
+        text = prompt.text
+        opened = text.rstrip().endswith(opening)
+        if opened or thinking:
+            begun = text.rstrip() if opened else text + opening
+            text = f"{begun}\n{thinking.strip()}\n{closing}\n\n"
+        return replace(
+            prompt,
+            text=text,
+            parser=PassthroughParser(),
+            grammar=format_grammar(turn.format),
+            constrain_later=False,
+        )
 
     def _apply(self, turn: Turn) -> RenderedJinja:
         return self.template.apply(json.dumps(_request(turn)))
 
 
-def _grammar(turn: Turn, rendered: RenderedJinja) -> Grammar | None:
-    """llama.cpp's grammar for thinking, calls and all; where it asks for nothing but JSON, ours.
-
-    Only llama.cpp's takes in the beginning of an answer that is to be continued.
-    """
+def _grammar(rendered: RenderedJinja) -> Grammar | None:
     if not rendered.grammar:
         return None
-    if _NOTHING_BUT_JSON.search(rendered.grammar) and not _prefilled(turn.messages):
-        return format_grammar(turn.format)
     return Grammar(
         rendered.grammar,
         lazy=rendered.grammar_lazy,
@@ -115,6 +126,27 @@ def _grammar(turn: Turn, rendered: RenderedJinja) -> Grammar | None:
         trigger_tokens=tuple(rendered.grammar_trigger_tokens),
         prefill=rendered.grammar_prefill,
     )
+
+
+def _is_json(turn: Turn, rendered: RenderedJinja) -> bool:
+    """Whether the answer is the JSON asked for and nothing else, except for thinking before it.
+
+    Then it gets a guide. llama.cpp's grammar knows what else a template may want around it, and the
+    beginning of an answer that is to be continued.
+    """
+    if turn.format in (None, "") or _prefilled(turn.messages):
+        return False
+    if _NOTHING_BUT_JSON.search(rendered.grammar):
+        return True
+    return not turn.tools and (
+        not rendered.grammar or _THINKING_THEN_JSON.search(rendered.grammar) is not None
+    )
+
+
+def _thinks(turn: Turn, rendered: RenderedJinja) -> bool:
+    if not rendered.thinking_start or not rendered.thinking_ends:
+        return False
+    return turn.think is not False or rendered.prompt.rstrip().endswith(rendered.thinking_start)
 
 
 def _request(turn: Turn) -> JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,8 @@ class _Rendered:
     grammar_trigger_patterns: Sequence[str] = ("<call>",)
     grammar_trigger_tokens: Sequence[int] = (7,)
     grammar_prefill: str = "<assistant>"
+    thinking_start: str = "<think>"
+    thinking_ends: Sequence[str] = ("\n</think>", "</think>")
     preserved_tokens: Sequence[int] = (5, 6)
     stops: Sequence[str] = ("<end>",)
 
@@ -123,7 +126,6 @@ def test_prompts() -> None:
     assert complete.parser.feed("<think>x") == Delta(content="<think>x")
     assert jinja.raw("r", turn).text == "r"
     assert jinja.raw("r", turn).grammar == complete.grammar
-    assert jinja.after_thinking(turn, chat, "t") is chat
     with pytest.raises(UnsupportedCapability):
         jinja.insert("a", "b", turn)
 
@@ -201,34 +203,67 @@ _JSON = '("```json" space response-format space "```" | space response-format sp
 
 
 @pytest.mark.parametrize(
-    ("root", "guided"),
+    ("root", "kind", "later"),
     [
-        (rf'"<|im_start|>assistant\n" space space {_JSON}', True),
-        (f"space space {_JSON}", True),
-        (r'"<|im_start|>assistant\n" space response-format', True),
-        (r'"<|im_start|>assistant\n" response-format-schema', True),
-        (rf'"assistant" space ("<think>" until-4 "</think>")? space {_JSON}', False),
-        ("(start analysis)* start response-format", False),
-        ('start (thought | )? "```json" space response-format-schema space "```"', False),
-        ('"assistant" "</think>"? response-format', False),
-        ('"a" | tool-call', False),
+        (rf'"<|im_start|>assistant\n" space space {_JSON}', "json_schema", False),
+        (f"space space {_JSON}", "json_schema", False),
+        (r'"<|im_start|>assistant\n" space response-format', "json_schema", False),
+        (r'"<|im_start|>assistant\n" response-format-schema', "json_schema", False),
+        (rf'"assistant" space ("<think>" until-4 "</think>")? space {_JSON}', None, True),
+        (rf'"a" space ("<think>" "\n"? until-4 "\n"? "</think>" "\n"?)? space {_JSON}', None, True),
+        ('"a" ("<think>" space until-6 ("</think>" | ))? space response-format', None, True),
+        ('"a" ("<think>" until-21 "</think>")? response-format', None, True),
+        ("", None, True),
+        ("(start analysis)* start response-format", "gbnf", False),
+        ('start (thought | )? "```json" space response-format-schema space "```"', "gbnf", False),
+        ('"assistant" "</think>"? response-format', "gbnf", False),
+        ('"a" "<think>" until-3 "</think>" space response-format', "gbnf", False),
+        ('"a" | tool-call', "gbnf", False),
     ],
 )
-def test_only_an_answer_that_is_nothing_but_json_gets_a_guide(root: str, guided: bool) -> None:
-    source = f'response-format ::= "{{" "}}"\nroot ::= {root}\nspace ::= " "?\n'
+def test_who_follows_a_format(root: str, kind: str | None, later: bool) -> None:
+    """A guide where the answer is nothing but JSON, perhaps after thinking; else llama.cpp."""
+    rules = f'response-format ::= "{{" "}}"\nroot ::= {root}\nspace ::= " "?\n'
+    jinja = _jinja_with(rules if root else "", thinks=kind is None)
+    turn = Turn((Message("user", "q"),), format={"type": "object"})
+    prompt = jinja.chat(turn)
+    assert (prompt.grammar.kind if prompt.grammar else None, prompt.constrain_later) == (
+        kind,
+        later,
+    )
+    off = jinja.chat(replace(turn, think=False))
+    assert not off.constrain_later and off.grammar is not None
+    assert off.grammar.kind == (kind or "json_schema")
+    begun = jinja.chat(replace(turn, messages=(*turn.messages, Message("assistant", "{"))))
+    assert (begun.grammar and begun.grammar.kind) == ("gbnf" if root else None)
 
+
+@pytest.mark.parametrize(
+    ("end", "thinking", "text"),
+    [
+        ("assistant\n", "hm\n", "assistant\n<think>\nhm\n</think>\n\n"),
+        ("assistant\n", "", "assistant\n"),
+        ("assistant\n<think>\n", "hm", "assistant\n<think>\nhm\n</think>\n\n"),
+        ("assistant\n<think>", "", "assistant\n<think>\n\n</think>\n\n"),
+    ],
+)
+def test_the_format_follows_the_thinking(end: str, thinking: str, text: str) -> None:
+    jinja = _jinja_with(f'root ::= "a" ("<think>" until-4 "</think>")? space {_JSON}')
+    turn = Turn((Message("user", "q"),), format="json", think=True)
+    first = replace(jinja.chat(turn), text=end)
+    assert first.constrain_later and first.grammar is None
+    second = jinja.after_thinking(turn, first, thinking)
+    assert (second.text, second.grammar) == (text, Grammar(kind="json"))
+    assert not second.constrain_later
+    assert second.parser.feed("<think>") == Delta(content="<think>")
+
+
+def _jinja_with(grammar: str, *, thinks: bool = True) -> JinjaFormat:
     class Template(_Template):
         def apply(self, request: str) -> _Rendered:
             rendered = _Rendered()
-            rendered.grammar, rendered.grammar_lazy = source, False
+            rendered.grammar, rendered.grammar_lazy = grammar, False
+            rendered.thinking_start = "<think>" if thinks else ""
             return rendered
 
-    turn = Turn((Message("user", "q"),), format={"type": "object"})
-    grammar = JinjaFormat(Template()).chat(turn).grammar
-    assert grammar is not None
-    assert (grammar.kind, grammar.text) == (
-        ("json_schema", '{"type": "object"}') if guided else ("gbnf", source)
-    )
-    begun = Turn((*turn.messages, Message("assistant", '{"a":')), format="json")
-    kept = JinjaFormat(Template()).chat(begun).grammar
-    assert kept is not None and kept.kind == "gbnf"
+    return JinjaFormat(Template())
