@@ -157,6 +157,11 @@ class ByteVocabulary:
         data = text.encode() if isinstance(text, str) else text
         return np.frombuffer(data, np.uint8).astype(np.int32)
 
+    def tokenize_batch(
+        self, texts: Sequence[str], *, add_special: bool = True, parse_special: bool = False
+    ) -> list[NDArray[np.int32]]:
+        return [self.tokenize(text) for text in texts]
+
     def detokenize(
         self, tokens: Sequence[int], *, remove_special: bool = False, render_special: bool = False
     ) -> bytes:

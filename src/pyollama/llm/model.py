@@ -166,17 +166,13 @@ class LLM:
         adapters: Adapters | None = None,
     ) -> NDArray[np.float32]:
         wanted = [texts] if isinstance(texts, str) else texts
-        inputs = await self._in_text_thread(lambda: self._inputs(wanted))
+        inputs = await self._in_text_thread(lambda: self._vocabulary.tokenize_all(wanted))
         embedded = await self._engine.embed(EmbedRequest(next_id(), inputs, adapters))
         vectors = np.frombuffer(embedded.vectors, np.float32).reshape(-1, embedded.dimensions)
         if normalize:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors[0] if isinstance(texts, str) else vectors
-
-    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
-        tokenize = self._vocabulary.tokenize
-        return [tokenize(text, add_special=True, parse_special=False) for text in texts]
 
     # --- completions ------------------------------------------------------------------------------
 

@@ -263,9 +263,11 @@ class _Fitting:
         return int(self._cell_bytes * spec.cells) + self._state_bytes(spec)
 
     def _graph(self, spec: LoadSpec) -> int:
-        rows = spec.n_ctx if spec.embeddings else spec.n_ubatch
+        encodes = spec.embeddings and not self.facts.kv_elements
+        rows = max(spec.n_ubatch, spec.n_ctx if encodes else 0)
         logits = 0 if spec.embeddings else self.facts.n_vocab
-        return rows * (logits + _ACTIVATIONS * self.facts.n_embd) * 4
+        mask = rows * rows * 2 if encodes else 0  # every token of a text looks at every other one
+        return rows * (logits + _ACTIVATIONS * self.facts.n_embd) * 4 + mask
 
     def _need(self, spec: LoadSpec) -> int:
         return self.facts.size + self._cache(spec) + self._graph(spec)

@@ -53,6 +53,11 @@ class EmbedService:
                     f'"{request.model}" does not support embeddings: it was made to write text',
                     model=request.model,
                 )
+            if loaded.engine.info.pooling == "rank":
+                raise EmbeddingsUnsupported(
+                    f'"{request.model}" does not support embeddings: it scores pairs of texts',
+                    model=request.model,
+                )
             vocabulary = await self._texts.vocabulary(model)
             inputs = await asyncio.to_thread(
                 _tokenize, vocabulary, request.inputs, loaded.n_ctx, request.truncate
@@ -69,9 +74,8 @@ class EmbedService:
 def _tokenize(
     vocabulary: Vocabulary, texts: Sequence[str], n_ctx: int, truncate: bool
 ) -> list[list[int]]:
-    inputs = []
-    for text in texts:
-        tokens = vocabulary.tokenize(text, add_special=True, parse_special=False)
+    inputs = vocabulary.tokenize_all(texts)
+    for index, (text, tokens) in enumerate(zip(texts, inputs, strict=True)):
         if len(tokens) > n_ctx:
             if not truncate:
                 raise ContextLengthExceeded(
@@ -79,8 +83,7 @@ def _tokenize(
                     prompt_tokens=len(tokens),
                     context_length=n_ctx,
                 )
-            tokens = _cut(vocabulary, text, tokens, n_ctx)
-        inputs.append(tokens)
+            inputs[index] = _cut(vocabulary, text, tokens, n_ctx)
     return inputs
 
 

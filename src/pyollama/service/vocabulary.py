@@ -25,6 +25,9 @@ class NativeVocabulary(Protocol):
     def tokenize(
         self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False
     ) -> NDArray[np.int32]: ...
+    def tokenize_batch(
+        self, texts: Sequence[str], *, add_special: bool = True, parse_special: bool = False
+    ) -> list[NDArray[np.int32]]: ...
     def detokenize(
         self,
         tokens: Sequence[int],
@@ -53,6 +56,10 @@ class Vocabulary:
         tokens = self.native.tokenize(text, add_special=add_special, parse_special=parse_special)
         plain: list[int] = tokens.tolist()
         return plain
+
+    def tokenize_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Texts to embed: with the special tokens around them, and no markup inside."""
+        return [tokens.tolist() for tokens in self.native.tokenize_batch(texts)]
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of ``tokens``, special ones included."""

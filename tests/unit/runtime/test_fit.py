@@ -144,6 +144,15 @@ def test_embedding_models_take_whole_texts_into_one_batch() -> None:
     assert (spec.n_ctx, spec.n_slots, spec.n_batch, spec.n_ubatch) == (512, 1, 512, 512)
 
 
+def test_only_an_encoder_needs_room_for_its_whole_context_at_once() -> None:
+    encoder = replace(BERT, n_ctx_train=8192)
+    asked = wish(8192, automatic=False)
+    need = fit(encoder, asked, Policy(), machine(64)).ram - encoder.size
+    assert need >= 8192 * 8192 * 2
+    decoder = replace(encoder, kv_elements=1)
+    assert fit(decoder, asked, Policy(), machine(64)).ram - decoder.size < need / 3
+
+
 def test_options_that_are_given_are_kept() -> None:
     asked = wish(num_batch=128, num_thread=3, use_mmap=False)
     placement = fit(LLAMA, asked, Policy(flash_attention=True), machine(64))
