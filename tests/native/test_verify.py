@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.native import steps
 
 from pyollama import errors
 from pyollama._native import Context, Model, Sampler
 
-PROMPT = [5, 6, 7]
-COUNT = 24
+N_ROWS = 16
 
 
-def one_by_one(context: Context, sampler: Sampler, count: int) -> list[int]:
-    context.clear()
-    tokens = list(PROMPT)
-    out: list[int] = []
-    start = 0
-    while len(out) < count:
-        steps.feed(context, tokens, start=start)
-        start += len(tokens)
-        tokens = context.sample([0], [sampler]).tolist()
-        out += tokens
-    return out
+@pytest.fixture
+def context(model: Model) -> Iterator[Context]:
+    """With the rows of one batch: what was drafted makes no difference to their logits here."""
+    with Context(model, n_ctx=64) as made:
+        ones = np.ones(N_ROWS, np.int8)
+        made.decode(np.arange(5, 5 + N_ROWS), np.arange(N_ROWS), np.zeros(N_ROWS, np.int32), ones)
+        yield made
 
 
-def with_drafts(
-    context: Context, sampler: Sampler, drafts: Sequence[Sequence[int]], count: int
-) -> list[int]:
-    """Each step is the last token and the drafts for this position, all with an output row."""
-    context.clear()
-    steps.feed(context, PROMPT)
-    out: list[int] = context.sample([0], [sampler]).tolist()
-    while len(out) < count:
-        draft = list(drafts[len(out)])
-        tokens = [out[-1], *draft]
-        start = len(PROMPT) + len(out) - 1
-        size = len(tokens)
-        positions = np.arange(start, start + size)
-        rows = context.decode(tokens, positions, np.zeros(size, np.int32), np.ones(size, np.int8))
-        sampled = context.verify(np.arange(rows), draft, sampler).tolist()
-        assert sampled[:-1] == draft[: len(sampled) - 1]
-        assert len(sampled) == size or sampled[-1] != draft[len(sampled) - 1]
-        out += sampled
-        context.seq_rm(0, start + len(sampled), -1)
-    return out[:count]
+def one_by_one(context: Context, sampler: Sampler, rows: Iterable[int]) -> list[int]:
+    return [int(context.sample([row], [sampler])[0]) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -57,39 +33,38 @@ def with_drafts(
         {"temperature": 0.0},
         {},
         {"top_k": 0, "top_p": 1.0},
+        {"mirostat": 1},
         {"mirostat": 2},
         {"repeat_penalty": 1.3, "presence_penalty": 0.5},
         {"xtc_probability": 0.5, "xtc_threshold": 0.01},
-        {"dry_multiplier": 1.0},
+        {"dry_multiplier": 1.0, "dry_sequence_breakers": ()},
         {"grammar": "root ::= [a-z ]+"},
     ],
 )
+@pytest.mark.parametrize("wrong_from", [0, 1, 7, N_ROWS])
 def test_drafts_leave_the_tokens_as_they_are(
-    model: Model, context: Context, parameters: dict[str, Any]
+    model: Model, context: Context, parameters: dict[str, Any], wrong_from: int
 ) -> None:
-    """Right drafts, wrong ones, and ones that turn wrong half way: same seed, same tokens."""
-    expected = one_by_one(context, Sampler(model, seed=11, **parameters), COUNT)
-    right = [[*expected[i : i + 3]] for i in range(COUNT)]
-    wrong = [[(token + 1) % 256 for token in draft] for draft in right]
-    mixed = [[*right[i][:1], *wrong[i][1:]] for i in range(COUNT)]
-    none: list[list[int]] = [[] for _ in range(COUNT)]
-    for drafts in (right, wrong, mixed, none):
-        sampler = Sampler(model, seed=11, **parameters)
-        assert with_drafts(context, sampler, drafts, COUNT) == expected
+    """Same seed, same tokens, and the same ones after it, whatever was drafted."""
+    plain, drafted = (Sampler(model, seed=11, **parameters) for _ in range(2))
+    accepted = min(wrong_from + 1, N_ROWS)
+    expected = one_by_one(context, plain, range(accepted))
+    draft = [*expected[:wrong_from], *([0] * N_ROWS)][: N_ROWS - 1]
+    if wrong_from < N_ROWS:
+        draft[wrong_from] = (expected[wrong_from] + 1) % 256
+    sampled = context.verify(range(N_ROWS), draft, drafted)
+    assert sampled.dtype == np.int32
+    assert sampled.tolist() == expected
+    again = [3, 1, 2, 15, 3]
+    assert one_by_one(context, drafted, again) == one_by_one(context, plain, again)
 
 
-def test_the_sampler_goes_on_as_if_there_had_been_no_drafts(model: Model, context: Context) -> None:
-    context.decode([1, 2, 3], [0, 1, 2], [0, 0, 0], [1, 1, 1])
-    plain, drafted = (Sampler(model, seed=4, repeat_penalty=1.5) for _ in range(2))
-    first = int(context.sample([0], [plain])[0])
-    rejected = (first + 1) % 256
-    assert context.verify([0, 1, 2], [rejected, 3], drafted).tolist() == [first]
-    for row in (2, 1, 0):
-        assert context.sample([row], [drafted]).tolist() == context.sample([row], [plain]).tolist()
+def test_no_drafts_are_a_plain_sample(model: Model, context: Context) -> None:
+    plain, drafted = (Sampler(model, seed=3) for _ in range(2))
+    assert context.verify([4], [], drafted).tolist() == one_by_one(context, plain, [4])
 
 
 def test_masks_hold_for_drafts(model: Model, context: Context) -> None:
-    context.decode([1, 2, 3], [0, 1, 2], [0, 0, 0], [1, 1, 1])
     masks = np.zeros((3, 9), np.uint32)
     masks[[0, 1, 2], [0, 1, 2]] = 1  # tokens 0, 32, 64
     sampler = Sampler(model)
@@ -98,13 +73,12 @@ def test_masks_hold_for_drafts(model: Model, context: Context) -> None:
 
 
 def test_wrong_drafts_are_refused(model: Model, context: Context) -> None:
-    context.decode([1, 2], [0, 1], [0, 0], [1, 1])
     sampler = Sampler(model)
     for rows, drafts in (([0], [1]), ([], []), ([0, 1, 2], [1])):
         with pytest.raises(errors.InvalidRequest, match="one row more than drafts"):
             context.verify(rows, drafts, sampler)
     with pytest.raises(errors.InvalidRequest, match="does not exist"):
-        context.verify([0, 2], [1], sampler)
+        context.verify([0, N_ROWS], [1], sampler)
     with pytest.raises(errors.InvalidRequest, match="token 265"):
         context.verify([0, 1], [265], sampler)
     with pytest.raises(TypeError):
