@@ -64,13 +64,18 @@ def _one_round(asked: Wanted, store: Path) -> dict[str, float]:
     with _serve(asked, store) as server:
         ready = time.perf_counter() - begin
         address = os.environ | {"OLLAMA_HOST": server.base_url.removeprefix("http://")}
+        commands = {f"pyollama {name}": _command(name, address) for name in ("--version", "list")}
+        return {**commands, "server ready": ready, **_answer_times(server)}
+
+
+def _answer_times(server: Server) -> dict[str, float]:
+    with httpx.Client(base_url=server.base_url, timeout=600) as http:
+        cold, warm = _timed(lambda: _ask(http)), _timed(lambda: _ask(http))
+        servers.unload(http)
         return {
-            "pyollama --version": _command("--version", address),
-            "pyollama list": _command("list", address),
-            "server ready": ready,
-            "first answer, cold": _timed(lambda: _ask(server)),
-            "first answer, warm": _timed(lambda: _ask(server)),
-            "first answer, after an unload": _after_unload(server),
+            "first answer, cold": cold,
+            "first answer, warm": warm,
+            "first answer, after an unload": _timed(lambda: _ask(http)),
         }
 
 
@@ -108,7 +113,7 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def _ask(server: Server, **more: object) -> None:
+def _ask(http: httpx.Client) -> None:
     """One token behind nine."""
     body = {
         "model": MODEL,
@@ -117,12 +122,4 @@ def _ask(server: Server, **more: object) -> None:
         "stream": False,
         "options": {"num_predict": 1},
     }
-    url = f"{server.base_url}/api/generate"
-    httpx.post(url, json=body | more, timeout=600).raise_for_status()
-
-
-def _after_unload(server: Server) -> float:
-    _ask(server, prompt="", keep_alive=0)
-    while httpx.get(f"{server.base_url}/api/ps").json()["models"]:
-        time.sleep(0.01)
-    return _timed(lambda: _ask(server, keep_alive=-1))
+    http.post("/api/generate", json=body).raise_for_status()

@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -178,6 +181,14 @@ def version(name: str) -> str:
     return peers.version([sys.executable, "-m", "pyollama", "--version"])
 
 
+def unload(http: httpx.Client) -> None:
+    """Take the model out of memory; ``http`` is a client of a server with Ollama's API."""
+    body = {"model": MODEL, "prompt": "", "keep_alive": 0}
+    http.post("/api/generate", json=body).raise_for_status()
+    while http.get("/api/ps").json()["models"]:
+        time.sleep(0.01)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -207,7 +218,13 @@ def _running(command: list[str], environment: dict[str, str], probe: str) -> Ite
 
 
 def _answers(url: str) -> bool:
+    """By the plainest client there is: asking must not take time from the server that starts."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=2)
     try:
-        return httpx.get(url, timeout=2).is_success
-    except httpx.TransportError:
+        connection.request("GET", address.path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()

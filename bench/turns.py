@@ -23,7 +23,7 @@ from bench.dialects import Dialect
 from bench.inprocess import InProcess, loaded
 from bench.options import add_common, wanted
 from bench.report import Figure, figure, publish
-from bench.servers import MODEL, Server, Wanted
+from bench.servers import Server, Wanted
 from bench.workloads import words
 from pyollama.types import Tokens, Usage
 
@@ -142,7 +142,8 @@ def _one_life(asked: Wanted, number: int, options: argparse.Namespace) -> dict[s
             servers.upload(server.base_url, asked)
             times["cold"], said = _turn(server, said + words(rng, options.own), options)
             times["the next turn"], said = _turn(server, said + words(rng, options.own), options)
-            _unload(server)
+            with httpx.Client(base_url=server.base_url, timeout=60) as http:
+                servers.unload(http)
             times["after an unload"], said = _turn(server, said + words(rng, options.own), options)
         with servers.ollama_on("pyollama", _COMMAND, asked, store) as server:
             times["after a restart"], _ = _turn(server, said + words(rng, options.own), options)
@@ -162,11 +163,3 @@ async def _first_token(dialect: Dialect, said: str, n_answer: int) -> tuple[floa
             said += piece.text
     await dialect.close()
     return first, said
-
-
-def _unload(server: Server) -> None:
-    url = f"{server.base_url}/api"
-    body = {"model": MODEL, "prompt": "", "keep_alive": 0}
-    httpx.post(f"{url}/generate", json=body, timeout=60).raise_for_status()
-    while httpx.get(f"{url}/ps", timeout=60).json()["models"]:
-        time.sleep(0.01)
