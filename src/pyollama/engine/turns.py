@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from pyollama.types import Adapters
 
 STEPS = 4
-"""Steps in a row with the same adapters while others wait: changing them costs time."""
+"""Steps in a row with the same adapters while others wait.
+
+Changing them costs about 6 ms (a model of 24 layers, one thread), because llama.cpp plans its memory
+again.
+"""
 
 
 class Turns:
