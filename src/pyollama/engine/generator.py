@@ -240,6 +240,8 @@ class Generator(Generic[S]):
             return chunks, None
         room = min(self._backend.limits.rows, self._slots.cells.free)
         drafts = self._speculator.draft(streams, room)
+        if drafts is None:
+            return chunks, None
         pairs = zip(chunks, drafts.each, strict=True)
         return [_drafted(chunk, draft.tokens) for chunk, draft in pairs], drafts
 
@@ -364,6 +366,8 @@ class Generator(Generic[S]):
             return
         if drafts is not None:
             self._speculator.observe(drafts, sampled, seconds)
+        elif decode == total:
+            self._speculator.observe_plain(total, seconds)
         elif not decode:
             self._speculator.observe_prompt(total, seconds)
 

@@ -70,22 +70,25 @@ class Speculator:
         self._all_texts = Acceptance()
         self._lookups: dict[str, Lookup] = {}
 
-    def draft(self, streams: Collection[Sequence], room: int) -> Drafts:
-        """Drafts for a step of ``streams`` that may have ``room`` rows."""
-        drafts = [Draft(sequence) for sequence in streams]
+    def draft(self, streams: Collection[Sequence], room: int) -> Drafts | None:
+        """Drafts for a step of ``streams`` that may have ``room`` rows; ``None`` if there are none.
+
+        Where they have not paid for a while it is only now and then that anything is looked at.
+        """
         self._quiet += 1
         skips = self._quiet > PATIENCE and self._quiet % _NOW_AND_THEN
         if skips or not 0 < len(streams) <= MAX_ROWS // 2:
-            return Drafts(drafts)
+            return None
+        drafts = [Draft(sequence) for sequence in streams]
         prospects = [self._prospect(draft, len(streams)) for draft in drafts]
         lengths = self._policy.lengths(prospects, min(room, MAX_ROWS))
+        if not any(lengths):
+            return None
         for draft, length in zip(drafts, lengths, strict=True):
             if length and not draft.by_model:
                 draft.tokens = self._lookups[draft.sequence.id].draft(length)
-        seconds = self._ask_model(drafts, lengths)
-        if any(lengths):
-            self._quiet = 0
-        return Drafts(drafts, seconds)
+        self._quiet = 0
+        return Drafts(drafts, self._ask_model(drafts, lengths))
 
     def observe(self, drafts: Drafts, sampled: Collection[int], seconds: float) -> None:
         """The step has run; ``sampled`` is how many tokens came out, by stream."""
@@ -96,6 +99,10 @@ class Speculator:
                     lookup.acceptance.observe(0, hit=number < count - 1)
         outcome = Outcome(len(sampled), drafts.rows, sum(sampled), seconds, drafts.seconds)
         self._policy.observe(outcome)
+
+    def observe_plain(self, streams: int, seconds: float) -> None:
+        """A step without drafts has run."""
+        self._policy.observe(Outcome(streams, streams, streams, seconds))
 
     def observe_prompt(self, rows: int, seconds: float) -> None:
         """A step has computed ``rows`` rows of prompts."""
