@@ -5,6 +5,7 @@
 #include "llama.h"
 
 #include <limits>
+#include <stdexcept>
 
 namespace pyollama {
 
@@ -31,6 +32,20 @@ SpecialTokens special_tokens(const llama_vocab * vocab) {
     special.add_eos = llama_vocab_get_add_eos(vocab);
     special.add_sep = llama_vocab_get_add_sep(vocab);
     return special;
+}
+
+// llama.cpp takes bytes that are no UTF-8 for U+FFFD, but stops at four of them that would be a
+// character beyond Unicode. Bytes that can begin none become ones that begin nothing at all.
+std::string without_large_codepoints(std::string_view text) {
+    std::string out(text);
+    for (size_t i = 0; i < out.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(out[i]);
+        const auto next = static_cast<unsigned char>(i + 1 < out.size() ? out[i + 1] : '\0');
+        if (byte > 0xf4 || (byte == 0xf4 && next > 0x8f)) {
+            out[i] = '\xff';
+        }
+    }
+    return out;
 }
 
 } // namespace
@@ -123,12 +138,20 @@ std::vector<int32_t> Vocab::tokenize(std::string_view text, bool add_special,
     if (add_special) {
         check_can_add_special();
     }
+    std::string repaired;
     const auto run = [&](std::vector<int32_t> & out) {
         return llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), out.data(),
                               static_cast<int32_t>(out.size()), add_special, parse_special);
     };
     std::vector<int32_t> out(text.size() / 2 + 16);
-    int32_t count = run(out);
+    int32_t count = 0;
+    try {
+        count = run(out);
+    } catch (const std::invalid_argument &) {
+        repaired = without_large_codepoints(text);
+        text = repaired;
+        count = run(out);
+    }
     if (count < 0 && count != std::numeric_limits<int32_t>::min()) {
         out.resize(static_cast<size_t>(-count));
         count = run(out);
