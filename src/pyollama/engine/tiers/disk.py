@@ -125,6 +125,8 @@ class DiskTier:
         """Keep a piece, used at ``now``; false if that was not to be."""
         size = format.file_bytes(piece, len(state))
         try:
+            if not self._folder.is_dir() and not self.open():  # somebody has cleared it all away
+                return False
             if not self._make_room(size):
                 return False
             self._write(self._path(piece), format.encode(piece, state), state, now)

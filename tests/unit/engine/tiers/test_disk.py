@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -90,19 +91,33 @@ def test_a_folder_of_somebody_else_is_not_trusted(
     assert not DiskTier(tmp_path, b"one", 1000).open()
 
 
-def test_a_folder_that_vanishes_fails_quietly(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    ours = tier(tmp_path)
-    for path in tmp_path.iterdir():
-        path.rmdir()
-    assert not ours.write(PIECE, STATE, 0)
-    assert not ours.write(PIECE, STATE, 0)
-    assert len(caplog.records) == 1
+def test_a_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
+    ours = tier(tmp_path / "folder")
+    (layout,) = (tmp_path / "folder").iterdir()
+    layout.rmdir()
+    (tmp_path / "folder").rmdir()
     ours.sync()
     ours.touch([PIECE], 1)
     assert (ours.scan(), ours.changed) == (([], set()), 0)
-    assert ours.open() and ours.write(PIECE, STATE, 0)
+    assert ours.write(PIECE, STATE, 0)
+    assert read(ours) == STATE
+
+
+def test_a_disk_that_fails_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = tier(tmp_path)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert not ours.write(PIECE, STATE, 0)
+    assert not ours.write(PIECE, STATE, 0)
+    assert len(caplog.records) == 1
+    assert files(tmp_path) == []
+    monkeypatch.undo()
+    assert ours.write(PIECE, STATE, 0)
 
 
 # --- files that are not what they should be -------------------------------------------------------
