@@ -17,6 +17,7 @@ import psutil
 
 from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.guidance.wire import (
+    ChildGone,
     Open,
     Opened,
     Ready,
@@ -41,10 +42,6 @@ _KILL_SECONDS = 5.0
 _PATIENCE = 0.25
 
 M = TypeVar("M")
-
-
-class ChildGone(Exception):
-    """The process ended, or was ended."""
 
 
 class Child:

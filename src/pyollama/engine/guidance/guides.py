@@ -6,11 +6,15 @@ import logging
 import threading
 from concurrent.futures import Future
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from pyollama.engine.guidance.child import Child, ChildGone
 from pyollama.engine.guidance.interface import Guide, Masks
+from pyollama.engine.guidance.wire import ChildGone
 from pyollama.errors import EngineClosed, EngineError, InvalidGrammar, PyollamaError
 from pyollama.types import Grammar
+
+if TYPE_CHECKING:
+    from pyollama.engine.guidance.child import Child
 
 COMPILE_SECONDS = 5.0
 """Processor time that a grammar may take to compile."""
@@ -136,6 +140,8 @@ class Guidance:
         return guide
 
     def _usable_child(self) -> Child:
+        from pyollama.engine.guidance.child import Child  # most models never need it
+
         with self._lock:
             if self._closed:
                 raise EngineClosed("the engine was closed")

@@ -13,6 +13,10 @@ import msgspec
 from pyollama.types import Grammar
 
 
+class ChildGone(Exception):
+    """The process ended, or was ended, instead of an answer."""
+
+
 class Ready(msgspec.Struct, frozen=True):
     """The vocabulary is there; or ``error`` says why it never will be."""
 
