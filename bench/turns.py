@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -138,6 +138,7 @@ def _one_life(asked: Wanted, number: int, options: argparse.Namespace) -> dict[s
     said = words(rng, options.prefix)
     with tempfile.TemporaryDirectory(prefix="pyollama-bench-") as folder:
         store = Path(folder)
+        asked = _with_disk(asked, store / "prefixes")
         with servers.ollama_on("pyollama", _COMMAND, asked, store) as server:
             servers.upload(server.base_url, asked)
             times["cold"], said = _turn(server, said + words(rng, options.own), options)
@@ -148,6 +149,12 @@ def _one_life(asked: Wanted, number: int, options: argparse.Namespace) -> dict[s
         with servers.ollama_on("pyollama", _COMMAND, asked, store) as server:
             times["after a restart"], _ = _turn(server, said + words(rng, options.own), options)
     return times
+
+
+def _with_disk(asked: Wanted, folder: Path) -> Wanted:
+    """Prefixes survive a restart on disk, which is off unless it is asked for."""
+    disk = {"PYOLLAMA_PREFIX_DISK": "8GB", "PYOLLAMA_PREFIX_DIR": str(folder)}
+    return replace(asked, environment={**disk, **asked.environment})
 
 
 def _turn(server: Server, said: str, options: argparse.Namespace) -> tuple[float, str]:
