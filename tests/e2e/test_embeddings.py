@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.native import tiny
 
-from pyollama import _native
+from pyollama import LLM, _native
 from pyollama.engine.engine import Engine
 from pyollama.engine.native_backend import NativeBackend
 from pyollama.engine.spec import LoadSpec
@@ -135,3 +135,12 @@ def test_what_the_processor_computes_takes_no_memory_of_a_gpu(tmp_path: Path) ->
         assert backend.info.size_vram == 0
     finally:
         backend.close()
+
+
+def test_scores_of_a_ranker_are_left_as_they_are(tmp_path: Path) -> None:
+    path = tiny.bert_like(tmp_path / "ranker.gguf", Pooling.RANK)
+    with LLM(path, n_threads=1) as llm:
+        assert llm.info.pooling == "rank"
+        scores = llm.embed(["hello world", "the cat sat", "hello cat"])
+    assert scores.shape == (3, 1)
+    assert len(np.unique(np.abs(scores).round(4))) == 3

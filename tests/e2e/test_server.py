@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import ollama
 import psutil
 import pytest
@@ -107,6 +108,15 @@ def test_embed(client: ollama.Client) -> None:
     assert len(embeddings) == 2
     for vector in embeddings:
         assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_ranker_makes_no_vectors(client: ollama.Client, tmp_path: Path) -> None:
+    path = tiny.bert_like(tmp_path / "ranker.gguf", gguf.PoolingType.RANK)
+    client.create("ranker", files={path.name: client.create_blob(path)}, stream=False)
+    with pytest.raises(ollama.ResponseError, match="it scores pairs of texts") as refused:
+        client.embed("ranker", "hello world")
+    assert refused.value.status_code == 501
+    client.delete("ranker")
 
 
 def test_schema(client: ollama.Client) -> None:

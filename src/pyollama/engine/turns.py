@@ -9,8 +9,7 @@ from pyollama.types import Adapters
 STEPS = 4
 """Steps in a row with the same adapters while others wait.
 
-Changing them costs about 6 ms (a model of 24 layers, one thread), because llama.cpp plans its memory
-again.
+Changing them costs about 6 ms (24 layers, one thread), because llama.cpp plans its memory again.
 """
 
 

@@ -155,7 +155,10 @@ class LLM:
         normalize: bool = True,
         adapters: Adapters | None = None,
     ) -> NDArray[np.float32]:
-        """One vector for a text, a matrix with one row each for several."""
+        """One vector for a text, a matrix with one row each for several.
+
+        A ranking model gives the scores of a text that holds a question and an answer.
+        """
         return self.wait(self.aembed(texts, normalize=normalize, adapters=adapters))
 
     async def aembed(
@@ -169,7 +172,7 @@ class LLM:
         inputs = await self._in_text_thread(lambda: self._vocabulary.tokenize_all(wanted))
         embedded = await self._engine.embed(EmbedRequest(next_id(), inputs, adapters))
         vectors = np.frombuffer(embedded.vectors, np.float32).reshape(-1, embedded.dimensions)
-        if normalize:
+        if normalize and self.info.pooling != "rank":
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors[0] if isinstance(texts, str) else vectors
