@@ -163,6 +163,19 @@ def test_a_process_that_dies(start: Open) -> None:
     running.close()
 
 
+def test_a_process_that_does_not_start(tmp_path: Path, model: Model, folder: Path) -> None:
+    """That is no fault of the grammar, which may be tried again."""
+    path = tmp_path / "model.gguf"
+    guidance = Guidance(str(path), model.n_vocab, threads=1)
+    try:
+        with pytest.raises(EngineError, match="cannot be constrained"):
+            guidance.open(PERSON).result()
+        path.symlink_to(folder / "llama.gguf")
+        guidance.open(PERSON).result().close()
+    finally:
+        guidance.close()
+
+
 def test_the_process_ends_with_its_guidance(guidance: Guidance, start: Open) -> None:
     child = start(PERSON)._child
     guidance.close()

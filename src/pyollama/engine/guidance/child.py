@@ -95,11 +95,7 @@ class Child:
         Raises ``TimeoutError`` when that takes more than ``seconds`` of processor time,
         ``ChildGone`` and ``EngineError``.
         """
-        if not self._ready:
-            error = self._answer(Ready, START_SECONDS).error
-            if error:
-                raise EngineError(f"answers of this model cannot be constrained: {error}")
-            self._ready = True
+        self._wait_until_ready()
         try:
             self._control.send_bytes(msgspec.msgpack.encode(Open(guide.number, grammar)))
         except OSError as error:
@@ -108,6 +104,19 @@ class Child:
         if not answer.error:
             self._guides[guide.number] = guide
         return answer.error
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            error = self._answer(Ready, START_SECONDS).error
+        except (ChildGone, TimeoutError) as gone:
+            self.kill()
+            raise EngineError("the guidance process did not start") from gone
+        if error:
+            self.kill()
+            raise EngineError(f"answers of this model cannot be constrained: {error}")
+        self._ready = True
 
     def _answer(self, kind: type[M], seconds: float) -> M:
         try:

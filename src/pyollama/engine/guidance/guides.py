@@ -112,7 +112,8 @@ class Guidance:
             try:
                 future.set_result(self._open(grammar))
             except PyollamaError as error:
-                future.set_exception(error)
+                closed = EngineClosed("the engine was closed")
+                future.set_exception(closed if self._closed else error)
             except Exception as error:
                 log.exception("a grammar could not be opened")
                 future.set_exception(EngineError(f"guidance failed: {error!r}"))
@@ -129,11 +130,9 @@ class Guidance:
             child.retire()
             error = f"the grammar took more than {COMPILE_SECONDS:g} s to compile"
             self._refuse(grammar, error)
-        except ChildGone as gone:
+        except ChildGone:
             child.retire()
-            if self._closed:
-                raise EngineClosed("the engine was closed") from gone
-            error = "the grammar took too much memory to compile, or too much of something else"
+            error = "the grammar ended the process that compiles it; it may need too much memory"
             self._refuse(grammar, error)
         if error:
             raise InvalidGrammar(error, field="format")
