@@ -33,8 +33,10 @@ TO_WORKER: list[wire.ToWorker] = [
             SamplingParams(logit_bias={5: -1.5}, grammar=Grammar("root ::= x", lazy=True)),
             stop=("x",),
             logprobs=3,
+            adapters=(("/a", 0.5), ("b", 1.0)),
         )
     ),
+    wire.Submit(GenerateRequest("c", [1], prompt_logprobs=True, adapters=())),
     wire.Embed(EmbedRequest("b", [[1], [2, 3]])),
     wire.Abort("a"),
     wire.Ping(7),
@@ -49,7 +51,7 @@ FROM_WORKER: list[wire.FromWorker] = [
         [
             Tokens("a", "x", (1, 2), (LOGPROB,)),
             ContextShifted("a", 1, 2),
-            Finished("a", "stop", Usage(1, 2, 3, 4, 5, 6), stop="x"),
+            Finished("a", "stop", Usage(1, 2, 3, 4, 5, 6), stop="x", prompt_logprobs=b"\0\1"),
             Embedded("b", b"\0\1\2\3", 1, Usage()),
             Failed("c", ErrorInfo("busy", "no")),
         ]
