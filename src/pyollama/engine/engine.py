@@ -82,7 +82,12 @@ class EngineCore:
                 self._backend.abort()
 
     def save_state(self, request: GenerateRequest) -> Future[bytes]:
-        """Compute the prompt of ``request`` and nothing else; the result is its KV state."""
+        """Compute the prompt of ``request`` and nothing else; the result is its KV state.
+
+        States belong to the model as it was loaded, so there are none with other adapters.
+        """
+        if request.adapters is not None:
+            raise InvalidRequest("adapters: a state is saved without", field="adapters")
         reply: Future[bytes] = Future()
         self._loop.post(Generate(request, time.perf_counter_ns(), reply))
         return reply

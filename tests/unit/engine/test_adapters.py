@@ -12,6 +12,7 @@ from tests.unit.engine.simulated import SimulatedBackend, SimulatedSampler
 
 from pyollama.engine.adapters import MOST, LoraAdapters
 from pyollama.engine.embedder import Embedder
+from pyollama.engine.engine import EngineCore
 from pyollama.engine.generator import Generator
 from pyollama.engine.job import Job
 from pyollama.engine.turns import STEPS, Turns
@@ -147,6 +148,16 @@ def test_texts_share_a_batch_within_one_set_only() -> None:
     assert sorted(map(sorted, backend.packs)) == [[3, 3, 4, 4], [3, 3, 4, 4]]
     assert {event.id for event in events if isinstance(event, Embedded)} == {"a", "b", "c", "d"}
     assert {event.id for event in events if isinstance(event, Failed)} == {"bad"}
+
+
+def test_a_state_is_that_of_the_model_as_it_was_loaded() -> None:
+    core = EngineCore(SimulatedBackend(), lambda events: None)
+    try:
+        with pytest.raises(InvalidRequest, match="adapters"):
+            core.save_state(ask("a", SYSTEM, RED, 0))
+        assert core.save_state(ask("b", SYSTEM, None, 0)).result(timeout=60)
+    finally:
+        core.close()
 
 
 # --- loading them ---------------------------------------------------------------------------------
