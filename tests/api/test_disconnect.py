@@ -11,7 +11,7 @@ from tests.unit.server.asgi import Exchange
 
 
 async def until_running(world: World) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (world.engines and world.engines[0].running):
             await asyncio.sleep(0.001)
 

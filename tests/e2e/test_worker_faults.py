@@ -30,6 +30,8 @@ from pyollama.worker.health import WorkerLimits
 
 OPTIONS = LoadOptions(num_ctx=256, num_thread=1)
 PROMPT = list(range(40, 60))
+PATIENCE = 60.0
+"""Seconds after which even the slowest machine is hanging."""
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +125,8 @@ async def fault(pool: ModelPool, folder: Path, name: str) -> None:
     other = Stream(pool, two, "other")
     await other.running.wait()
 
-    began = time.monotonic()
     worker.send_signal(getattr(signal, name))
-    await asyncio.wait_for(asyncio.gather(*(stream.task for stream in streams)), 5)
-    took = time.monotonic() - began
-    assert took < (5 if name == "SIGSTOP" else 1.5)
+    await asyncio.wait_for(asyncio.gather(*(stream.task for stream in streams)), PATIENCE)
     for stream in streams:
         assert isinstance(stream.error, WorkerDied)
         assert ("is stopped" if name == "SIGSTOP" else name) in stream.error.message
@@ -136,9 +135,10 @@ async def fault(pool: ModelPool, folder: Path, name: str) -> None:
 
     assert (await answer(pool, one)).usage.completion_tokens == 8
     before = other.events
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(PATIENCE):
+        while other.events == before:
+            await asyncio.sleep(0.01)
     assert other.error is None
-    assert other.events > before
     other.task.cancel()
     await asyncio.gather(other.task, return_exceptions=True)
     assert len(children()) == 2
@@ -152,7 +152,7 @@ async def test_clients_that_leave_free_their_slots(pool: ModelPool, folder: Path
     for stream in streams:
         stream.task.cancel()
     await asyncio.gather(*(stream.task for stream in streams), return_exceptions=True)
-    async with pool.lease(one, OPTIONS) as loaded, asyncio.timeout(2):
+    async with pool.lease(one, OPTIONS) as loaded, asyncio.timeout(PATIENCE):
         while (stats := await loaded.engine.stats()).running or stats.waiting:
             await asyncio.sleep(0.01)
 
@@ -210,7 +210,7 @@ def test_a_worker_does_not_survive_its_server(folder: Path, worker_state: str) -
         if worker_state == "stopped":
             worker.suspend()
         server.kill()
-    worker.wait(timeout=5)
+    worker.wait(timeout=PATIENCE)
 
 
 def test_ctrl_c_is_for_the_server_alone(folder: Path) -> None:
@@ -225,4 +225,4 @@ def test_ctrl_c_is_for_the_server_alone(folder: Path) -> None:
         assert worker.is_running()
         assert worker.status() != psutil.STATUS_ZOMBIE
         server.kill()
-    worker.wait(timeout=5)
+    worker.wait(timeout=PATIENCE)

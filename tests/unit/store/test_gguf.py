@@ -219,7 +219,7 @@ def test_large_vocabulary_is_skipped_quickly(tmp_path: Path, gguf_bytes: Write) 
     words = [f"word{n}" for n in range(200_000)]
     path = tmp_path / "x.gguf"
     path.write_bytes(gguf_bytes({"tokens": (ARRAY, (STRING, words))}))
-    begin = time.perf_counter()
+    begin = time.process_time()
     header = read_gguf(path)
-    assert time.perf_counter() - begin < 0.5  # one by one takes longer on any machine of today
+    assert time.process_time() - begin < 0.5  # one by one takes longer on any machine of today
     assert elements(header, "tokens")[-1] == words[-1]

@@ -179,10 +179,10 @@ def test_any_bytes_are_a_modelfile_or_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("text", ['"' * 300_000, '"""\n' + "\n" * 300_000, "# x\n" * 100_000])
 def test_time_grows_with_the_length_only(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(InvalidRequest):
         parse_modelfile(f"SYSTEM {text}")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_shown_parameters() -> None:
