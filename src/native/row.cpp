@@ -96,6 +96,9 @@ void Row::finish(bool finite) {
 // --- large values -------------------------------------------------------------------------------
 
 int32_t Row::best() const {
+    if (empty()) {
+        no_token_left();
+    }
     const auto block = std::find(maxima_.begin(), maxima_.end(), highest_) - maxima_.begin();
     const float * begin = values_ + static_cast<size_t>(block) * kernel_block;
     return id(static_cast<size_t>(std::find(begin, values_ + size_, highest_) - values_));
@@ -227,7 +230,11 @@ size_t Row::find_intervals(size_t block, float floor, int32_t * places) const {
 }
 
 int32_t Row::pick(double fraction, float scale, float floor) {
-    const double target = fraction * total(scale, floor);
+    const double all = total(scale, floor);
+    if (!(all > 0.0)) {
+        no_token_left();
+    }
+    const double target = fraction * all;
     double running = 0.0;
     size_t chosen = 0;
     for (size_t block = 0; block < sums_.size(); ++block) {

@@ -10,6 +10,11 @@
 
 namespace pyollama {
 
+// What reading out of nothing comes to.
+[[noreturn]] inline void no_token_left() {
+    throw Error(Code::native_error, "no token is left to choose from");
+}
+
 struct Candidate {
     int32_t id;
     float logit;
@@ -34,6 +39,7 @@ class Row {
 
     bool empty() const { return !(highest_ > -std::numeric_limits<float>::infinity()); }
     float highest() const { return highest_; }
+    // Throws where the row is empty.
     int32_t best() const;
     // The best `count`, sorted.
     void best(size_t count, std::vector<Candidate> & out);
@@ -47,7 +53,7 @@ class Row {
     // exp(logit) over all that are not below `floor`.
     float nucleus_floor(double p, float floor);
     // The candidate where the running sum of the weights of total(), by id, reaches a fraction of
-    // it.
+    // it. Throws where all are below `floor`.
     int32_t pick(double fraction, float scale, float floor);
 
   private:

@@ -179,10 +179,11 @@ void Sampler::read(const float * logits, const uint32_t * mask, Row & row) const
     } else {
         row.read_masked(logits, mask, n_vocab);
     }
+    if (row.empty() && mask != nullptr) {
+        throw Error(Code::invalid_grammar, "the mask allows no token of the model");
+    }
     if (row.empty()) {
-        throw mask == nullptr
-            ? Error(Code::native_error, "no token is left to choose from")
-            : Error(Code::invalid_grammar, "the mask allows no token of the model");
+        no_token_left();
     }
 }
 
@@ -199,20 +200,23 @@ void Sampler::constrain(Scratch & scratch) {
 
 int32_t Sampler::choose(Scratch & scratch) {
     Row & row = scratch.row;
-    if (greedy_) {
-        return row.best();
+    const int32_t token = greedy_     ? row.best()
+                          : mirostat_ ? mirostat_->draw(row, scratch.candidates.list, random_)
+                                      : draw(scratch);
+    // whoever gets it looks things up with it, often unchecked
+    if (token < 0 || token >= model_->vocab().size()) {
+        throw Error(Code::internal_error,
+                    "token " + std::to_string(token) + " was drawn, which the model does not have");
     }
-    if (mirostat_) {
-        return mirostat_->draw(row, scratch.candidates.list, random_);
-    }
-    float floor = -infinity;
-    if (params_.top_n_sigma > 0.0f) {
-        floor = row.highest() - params_.top_n_sigma * static_cast<float>(row.deviation());
-    }
-    return draw(scratch, floor);
+    return token;
 }
 
-int32_t Sampler::draw(Scratch & scratch, float floor) {
+int32_t Sampler::draw(Scratch & scratch) {
+    float floor = -infinity;
+    if (params_.top_n_sigma > 0.0f) {
+        floor = scratch.row.highest() -
+                params_.top_n_sigma * static_cast<float>(scratch.row.deviation());
+    }
     const float scale = 1.0f / params_.temperature;
     bool listed = narrow(scratch.row, scratch.candidates, floor);
     listed = exclude_top(scratch.row, scratch.candidates, floor, listed) || listed;
@@ -226,6 +230,7 @@ int32_t Sampler::draw(Scratch & scratch, float floor) {
 // `floor` on, which needs no list.
 bool Sampler::narrow(Row & row, Candidates & candidates, float & floor) const {
     const bool top_p = params_.top_p < 1.0f;
+    const float lowest = floor;
     if (params_.top_k > 0) {
         take_best(row, candidates, static_cast<size_t>(params_.top_k), floor);
         narrow_list(candidates, top_p);
@@ -247,7 +252,9 @@ bool Sampler::narrow(Row & row, Candidates & candidates, float & floor) const {
     if (params_.min_p > 0.0f) {
         floor = std::max(floor, row.highest() + std::log(params_.min_p));
     }
-    take_best(row, candidates, static_cast<size_t>(params_.min_keep), -infinity);
+    // the best one stays even where a min-p above 1 asks for more than it has
+    const int32_t keep = std::max(params_.min_keep, floor > row.highest() ? 1 : 0);
+    take_best(row, candidates, static_cast<size_t>(keep), lowest);
     return !candidates.list.empty() && candidates.list.back().logit < floor;
 }
 

@@ -54,7 +54,7 @@ class Sampler {
     void read(const float * logits, const uint32_t * mask, Row & row) const;
     void constrain(Scratch & scratch);
     int32_t choose(Scratch & scratch);
-    int32_t draw(Scratch & scratch, float floor);
+    int32_t draw(Scratch & scratch);
     bool narrow(Row & row, Candidates & candidates, float & floor) const;
     bool take_top_p(Row & row, Candidates & candidates, float floor) const;
     void narrow_list(Candidates & candidates, bool top_p) const;

@@ -40,6 +40,9 @@ size_t cut_at(std::vector<Item> & items, double target, First first, Weight weig
 } // namespace
 
 float Candidates::highest() const {
+    if (list.empty()) {
+        no_token_left();
+    }
     return sorted ? list.front().logit : std::min_element(list.begin(), list.end(), better)->logit;
 }
 
@@ -85,6 +88,7 @@ void Candidates::keep_top_p(double p, size_t min_keep, double total) {
 
 void Candidates::keep_min_p(float p, size_t min_keep) {
     const float floor = highest() + std::log(p);
+    min_keep = std::max(min_keep, size_t{1});
     const auto too_low = [floor](const Candidate & one) { return one.logit < floor; };
     const auto kept =
         list.size() - static_cast<size_t>(std::count_if(list.begin(), list.end(), too_low));
@@ -125,8 +129,8 @@ void Candidates::keep_typical(double p, size_t min_keep) {
 
 void Candidates::drop_top(double threshold, size_t min_keep) {
     sort();
+    const float top = highest();
     const double sum = total(1.0f);
-    const float top = list.front().logit;
     size_t last = 0; // the least likely one above the threshold
     while (last + 1 < list.size() && weight(list[last + 1].logit, top, 1.0f) / sum >= threshold) {
         ++last;

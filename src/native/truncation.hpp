@@ -9,7 +9,7 @@
 
 namespace pyollama {
 
-// What is left of a row.
+// What is left of a row. No step takes the last candidate away; all throw where there is none.
 class Candidates {
   public:
     // Best first where `sorted`; otherwise drawn from in the order of the list.
@@ -23,7 +23,8 @@ class Candidates {
     // Keeps the likeliest whose probabilities reach `p`, but at least `min_keep`. `total` is the
     // sum of exp(logit - highest) over all that the probabilities refer to.
     void keep_top_p(double p, size_t min_keep, double total);
-    // Keeps those at least `p` times as likely as the best one, but at least `min_keep`.
+    // Keeps those at least `p` times as likely as the best one, but at least `min_keep` and the
+    // best one, which a `p` above 1 demands too much of.
     void keep_min_p(float p, size_t min_keep);
     // Keeps those whose surprise is nearest to the mean one, until their probabilities exceed `p`.
     void keep_typical(double p, size_t min_keep);

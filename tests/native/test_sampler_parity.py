@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,79 @@ def test_a_large_vocabulary(large: Model, kernels: str, parameters: dict[str, An
     # llama.cpp adds up in single precision, too coarse for tens of thousands of equal chances
     if parameters.get("top_k", 40) > 0 or parameters.get("top_p") == 1.0:
         assert same_tokens(large, flat, [], 5, {"seed": 7, **parameters})
+
+
+EXTREMES: list[dict[str, Any]] = [
+    *({"min_p": value} for value in (-1.0, 1.0, 1.0000001, 2.0, 1e30)),
+    *({"top_p": value} for value in (-1e30, -1.0, 0.0, 1e-30, 1e30)),
+    *({"typical_p": value} for value in (-1e30, -1.0, 0.0, 1e30)),
+    *({"temperature": value} for value in (1e-4, 1e30, 3e38)),
+    *({"top_n_sigma": value} for value in (1e-30, 1e30)),
+    *({"xtc_probability": 2.0, "xtc_threshold": value} for value in (-1.0, 0.0, 0.6)),
+    {"min_p": 2.0, "min_keep": 3},
+    {"min_p": 2.0, "min_keep": 2**31 - 1},
+    {"top_p": 0.0, "min_keep": 3},
+    {"typical_p": 0.0, "min_keep": 3},
+    {"top_p": 0.5, "min_p": 2.0},
+    {"typical_p": 0.5, "min_p": 2.0},
+    {"typical_p": 0.0, "top_p": 0.0, "min_p": 2.0},
+    {"top_n_sigma": 1e-30, "top_p": 0.0, "min_p": 2.0},
+    {"top_n_sigma": 1e-30, "min_keep": 3},
+    {"min_p": 2.0, "xtc_probability": 1.0},
+    {"min_p": 2.0, "temperature": 1e30},
+]
+"""Values that leave one token, or would leave none."""
+
+OPEN: dict[str, Any] = {"top_p": 1.0, "seed": 3}
+
+
+@needs_chain
+@pytest.mark.parametrize("top_k", [0, 1, 40, 2**31 - 1])
+def test_extreme_parameters_are_those_of_the_chain(model: Model, kernels: str, top_k: int) -> None:
+    random = np.random.default_rng(24)
+    for spread in (0.5, 8.0):
+        logits = random.standard_normal(N_VOCAB, np.float32) * np.float32(spread)
+        for parameters in EXTREMES:
+            chosen = OPEN | {"top_k": top_k} | parameters
+            assert same_tokens(model, logits, [], 6, chosen), parameters
+
+
+@needs_chain
+def test_extreme_parameters_and_a_large_vocabulary(large: Model) -> None:
+    """Among so many tokens, rounding decides which one is the most typical."""
+    logits = np.random.default_rng(25).standard_normal(large.n_vocab, np.float32) * np.float32(3)
+    for parameters in EXTREMES:
+        if "typical_p" not in parameters:
+            chosen = OPEN | {"top_k": 0} | parameters
+            assert same_tokens(large, logits, [], 2, chosen), parameters
+
+
+@pytest.mark.parametrize("top_k", [0, 40])
+@pytest.mark.parametrize("allowed", [[7], [3, 130, 264], range(0, N_VOCAB, 2)])
+def test_extreme_parameters_under_a_mask(
+    model: Model, kernels: str, allowed: Sequence[int], top_k: int
+) -> None:
+    """It is the draw out of the allowed tokens alone, however few they are."""
+    logits = random_logits(np.random.default_rng(26), N_VOCAB)
+    bits = np.zeros(9 * 32, np.uint8)
+    bits[list(allowed)] = 1
+    mask = np.packbits(bits, bitorder="little").view(np.uint32)
+    alone = np.where(bits[:N_VOCAB] == 1, logits, np.float32(-np.inf))
+    for parameters in EXTREMES:
+        chosen = OPEN | {"top_k": top_k} | parameters
+        masked, plain = Sampler(model, **chosen), Sampler(model, **chosen)
+        tokens = [masked.sample(logits, mask) for _ in range(4)]
+        assert set(tokens) <= set(allowed), parameters
+        assert tokens == [plain.sample(alone) for _ in range(4)], parameters
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("tau", [-1e30, -5.0, 0.0, 1e30])
+@pytest.mark.parametrize("eta", [-1e30, 0.0, 1e30])
+def test_extreme_mirostat_draws_a_token(model: Model, version: int, tau: float, eta: float) -> None:
+    logits = random_logits(np.random.default_rng(27), N_VOCAB)
+    sampler = Sampler(model, mirostat=version, mirostat_tau=tau, mirostat_eta=eta, seed=1)
+    assert all(0 <= sampler.sample(logits) < N_VOCAB for _ in range(20))
 
 
 def chi_square(observed: list[int], probabilities: NDArray[np.float64]) -> float:
