@@ -114,7 +114,7 @@ async def push_out(engine: Engine) -> None:
 
 
 def can_be_cut(model: Path) -> bool:
-    return model.stem in ("llama", "gemma3")
+    return model.stem == "llama"
 
 
 def files(folder: Path) -> list[Path]:
@@ -152,7 +152,6 @@ async def test_a_prefix_outlives_its_engine_on_disk(model: Path, tmp_path: Path)
 
 
 async def test_a_part_of_what_is_held_is_as_good_as_computed(model: Path, tmp_path: Path) -> None:
-    """Also of a sliding window, which has moved on by the time a prefix is kept."""
     on_disk = {"prefix_disk": 64 * MIB, "prefix_dir": str(tmp_path)}
     async with engine_on(model, **on_disk) as engine:
         await ask(engine, PROMPT)

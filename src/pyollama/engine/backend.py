@@ -21,7 +21,8 @@ class Limits:
 
     ``sequences`` are numbered from 0 and share ``cells``; what one copied costs no cells.
     ``mix``: a batch with rows of both streams and prompts is cheaper than two batches.
-    ``can_trim``: the tail of a KV sequence can be dropped, and a part of one copied.
+    ``can_trim``: the tail of a KV sequence can be dropped, and a part of one copied; ``can_undo``:
+    at least what the last decode has added can be dropped.
     ``part``: how many positions of a sequence can be saved by themselves (0: only all of them).
     ``pack_rows`` and ``pack_sequences`` bound one batch of texts to embed; a single text may have
     up to ``info.n_ctx`` tokens nevertheless.
@@ -32,6 +33,7 @@ class Limits:
     sequences: int
     mix: bool
     can_trim: bool
+    can_undo: bool
     part: int
     pack_rows: int
     pack_sequences: int

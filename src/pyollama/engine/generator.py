@@ -72,7 +72,7 @@ class Generator(Generic[S]):
         self._jobs: dict[str, Job[S]] = {}
         self._rows = RowBuffer(limits.rows)
         self._masks = MaskRows(info.n_vocab)
-        self._speculator = (speculator or Speculator(info.n_ctx)) if limits.can_trim else None
+        self._speculator = (speculator or Speculator(info.n_ctx)) if limits.can_undo else None
         self._tidy = True
         self.totals = Totals()
         self.sole: str | None = None
@@ -412,7 +412,7 @@ class Generator(Generic[S]):
         slot = sequence.slot
         if slot is None:
             return
-        if not self._slots.can_trim:
+        if not self._backend.limits.can_undo:
             self._slots.forget(slot)
         self._backend.trim(slot.index, len(slot.tokens))
         if not slot.tokens:

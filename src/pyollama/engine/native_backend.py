@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,12 +15,10 @@ from pyollama.engine.guidance.guides import Guidance
 from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import Aborted, NativeError, OutOfCells, PyollamaError, UnsupportedCapability
+from pyollama.errors import Aborted, NativeError, OutOfCells, UnsupportedCapability
 from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 LoadProgress = _native.LoadProgress
-
-_PART = struct.Struct("<IIQ")
 
 PACKED_TEXTS = 64
 """How many texts are embedded in one batch at most."""
@@ -61,14 +58,16 @@ class NativeBackend:
         self.guidance = Guidance(spec.path, self.model.n_vocab, compute_threads(self.model.size))
         self.info = self._info(spec)
         self.layout = self._layout(spec)
-        can_trim = self._context.supports_partial_removal and self._context.swa_full
+        can_undo = self._context.supports_partial_removal and self._context.swa_full
+        can_trim = can_undo and not _has_window(self.model, spec)
         self.limits = Limits(
             rows=min(self._context.n_batch, self._context.n_ubatch),
             cells=self._cells(spec),
             sequences=self._context.n_seq_max - (1 if can_trim else 0),
             mix=self.info.size_vram > 0,
             can_trim=can_trim,
-            part=(self.model.n_swa or self._context.n_ctx) if can_trim else 0,
+            can_undo=can_undo,
+            part=self._context.n_ctx if can_trim else 0,
             pack_rows=min(spec.n_ubatch, self._context.n_ubatch, self._pack_rows),
             pack_sequences=self._context.n_seq_max,
         )
@@ -197,49 +196,10 @@ class NativeBackend:
             self._context.seq_add(sequence, keep + discard, length, -discard)
 
     def save(self, sequence: int) -> bytes:
-        """With a sliding window in parts: of what it has passed, a whole state lacks the values.
-
-        Each part is its first position, the one behind its last, its size, and its state. Where
-        the cells of such values have already been given to others, it is the whole state, from
-        which a sequence can at least go on; that is a part without positions.
-        """
-        if not self._windowed:
-            return self._context.state_seq(sequence)
-        end, step = self._context.seq_pos_max(sequence) + 1, self.limits.part
-        if self._context.seq_pos_min(sequence) > 0:
-            state = self._context.state_seq(sequence)
-            return _PART.pack(0, 0, len(state)) + state
-        parts = []
-        for start in range(0, end, step):
-            stop = min(start + step, end)
-            state = self.save_part(sequence, start, stop)
-            parts += [_PART.pack(start, stop, len(state)), state]
-        return b"".join(parts)
+        return self._context.state_seq(sequence)
 
     def restore(self, sequence: int, state: bytes | memoryview) -> None:
-        if not self._windowed:
-            self._context.set_state_seq(sequence, state)
-            return
-        self.trim(sequence, 0)
-        try:
-            self._append(sequence, memoryview(state))
-        except (PyollamaError, struct.error) as error:
-            self.trim(sequence, 0)
-            raise NativeError(f"the state cannot be used: {error}") from error
-
-    def _append(self, sequence: int, parts: memoryview) -> None:
-        while parts:
-            start, stop, size = _PART.unpack_from(parts)
-            end = _PART.size + size
-            if stop:
-                self.restore_part(sequence, parts[_PART.size : end], start, stop)
-            else:
-                self._context.set_state_seq(sequence, parts[_PART.size : end])
-            parts = parts[end:]
-
-    @property
-    def _windowed(self) -> bool:
-        return self.model.n_swa > 0 and self.limits.part > 0
+        self._context.set_state_seq(sequence, state)
 
     def save_part(self, sequence: int, start: int, stop: int) -> bytes:
         context, desk = self._context, self.limits.sequences
@@ -274,6 +234,15 @@ class NativeBackend:
         self.model.close()
 
 
+def _has_window(model: _native.Model, spec: LoadSpec) -> bool:
+    """Whether a sequence may be longer than a sliding window of the model.
+
+    What lies behind the window llama.cpp gives to others that need cells, also where the cache is
+    kept in full (``find_slot``). Such a sequence can be continued, but not be cut back.
+    """
+    return 0 < model.n_swa < spec.n_ctx
+
+
 def _context(model: _native.Model, spec: LoadSpec) -> _native.Context:
     if spec.embeddings:
         return _pooling_context(model, spec)
@@ -281,7 +250,8 @@ def _context(model: _native.Model, spec: LoadSpec) -> _native.Context:
     rows = max(min(spec.n_ubatch, spec.n_batch), 2 * spec.n_slots)
     has_state = model.is_recurrent or model.is_hybrid
     # Where parts of sequences can be saved, that is done by way of one that only we know of.
-    sequences = spec.sequences(has_state=has_state) + (0 if has_state else 1)
+    cut = not has_state and not _has_window(model, spec)
+    sequences = spec.sequences(has_state=has_state) + (1 if cut else 0)
     return _native.Context(
         model,
         n_ctx=spec.cells,

@@ -64,6 +64,7 @@ class SimulatedBackend:
         sequences: int | None = None,
         mix: bool = False,
         can_trim: bool = True,
+        can_undo: bool | None = None,
         can_shift: bool = True,
         embeddings: bool = False,
     ) -> None:
@@ -84,6 +85,7 @@ class SimulatedBackend:
             sequences=sequences or n_slots,
             mix=mix,
             can_trim=can_trim,
+            can_undo=can_trim if can_undo is None else can_undo,
             part=4 if can_trim else 0,
             pack_rows=16,
             pack_sequences=4,
@@ -101,6 +103,7 @@ class SimulatedBackend:
         self.changes = 0
         self._kv: dict[int, list[Cell]] = {index: [] for index in range(self.limits.sequences)}
         self._outputs: list[int] = []
+        self._before: dict[int, int] = {}  # how long sequences were before the last decode
 
     def check_adapters(self, adapters: Adapters | None) -> None:
         for name, _ in adapters or ():
@@ -118,6 +121,7 @@ class SimulatedBackend:
             raise failure
         assert self.used + len(batch.tokens) <= self.limits.cells, "the scheduler counts the cells"
         self._outputs = []
+        self._before = {sequence: len(cells) for sequence, cells in self._kv.items()}
         rows = zip(batch.tokens, batch.positions, batch.sequences, batch.outputs, strict=True)
         for index, (token, position, sequence, output) in enumerate(rows):
             if failure is not None and index == len(batch.tokens) // 2:
@@ -196,8 +200,9 @@ class SimulatedBackend:
         return f"<{token}>".encode() if special else b""
 
     def trim(self, sequence: int, length: int) -> None:
-        if length and not self.limits.can_trim and length != len(self._kv[sequence]):
-            raise NativeError("this memory cannot be trimmed")
+        if 0 < length < len(self._kv[sequence]) and not self.limits.can_trim:
+            undoes = self.limits.can_undo and length >= self._before[sequence]
+            assert undoes, "this memory cannot be trimmed"
         del self._kv[sequence][length:]
 
     def copy(self, source: int, target: int, length: int) -> None:

@@ -336,9 +336,9 @@ def test_what_alone_needs_more_than_all_cells_fails_with_the_reason() -> None:
     assert len(bench.text("b")) > 0
 
 
-@pytest.mark.parametrize("can_trim", [True, False])
-def test_an_aborted_decode_is_run_again(can_trim: bool) -> None:
-    backend = SimulatedBackend(can_trim=can_trim)
+@pytest.mark.parametrize(("can_trim", "can_undo"), [(1, 1), (0, 1), (0, 0)])
+def test_an_aborted_decode_is_run_again(can_trim: int, can_undo: int) -> None:
+    backend = SimulatedBackend(can_trim=bool(can_trim), can_undo=bool(can_undo))
     bench = Bench(backend)
     backend.failures = [None, Aborted("now"), None, Aborted("now")]
     wanted = [request([n, *SYSTEM], str(n)) for n in (1, 2)]
@@ -546,6 +546,7 @@ backends = st.builds(
     cells=st.sampled_from([48, 90, 130, 1000]),
     rows=st.sampled_from([8, 16, 64]),
     can_trim=st.booleans(),
+    can_undo=st.sampled_from([None, True]),
     mix=st.booleans(),
 )
 

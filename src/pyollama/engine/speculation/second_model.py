@@ -24,7 +24,7 @@ def drafter_for(spec: LoadSpec, backend: NativeBackend) -> ModelDrafter[Any] | N
     """The draft model that ``spec`` names, if it can be used; otherwise the log says why not."""
     if not spec.draft_path or spec.embeddings:
         return None
-    if not backend.limits.can_trim:
+    if not backend.limits.can_undo:
         log.warning("no draft model: the memory of %s cannot be cut", spec.path)
         return None
     try:
@@ -55,7 +55,7 @@ def _alone(spec: LoadSpec) -> LoadSpec:
 
 
 def _unfit(draft: NativeBackend, backend: NativeBackend) -> str:
-    if not draft.limits.can_trim:
+    if not draft.limits.can_undo:
         return "has a memory that cannot be cut"
     if draft.info.n_ctx_train and draft.info.n_ctx_train < backend.info.n_ctx:
         return f"was trained for {draft.info.n_ctx_train} tokens only"

@@ -97,6 +97,16 @@ def test_each_token_has_its_own_logprob() -> None:
     assert all(len(chunk.logprobs) == 1 for chunk in chunks)
 
 
+def test_memory_that_only_gives_back_the_last_step_has_drafts() -> None:
+    backend = SimulatedBackend(can_trim=False, can_undo=True)
+    bench = drafting(backend, wrong=0.5)
+    wanted = request([1, 2, 3], max_tokens=40, ignore_eos=True)
+    bench.run(wanted)
+    usage = bench.finished("a").usage
+    assert 0 < usage.accepted_tokens < usage.draft_tokens
+    assert bench.outcome("a") == alone(wanted, backend)
+
+
 def test_memory_that_cannot_be_cut_has_no_drafts() -> None:
     bench = drafting(SimulatedBackend(can_trim=False))
     bench.run(request([1, 2, 3], max_tokens=40, ignore_eos=True))
