@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyollama.engine.guidance.interface import Guidance, Masks
+from pyollama.errors import PyollamaError
 from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 Int32s = NDArray[np.int32]
@@ -98,8 +99,11 @@ class Backend(Protocol[S]):
 
     def sample(
         self, rows: Sequence[int], samplers: Sequence[S], masks: Masks | None = None
-    ) -> list[int]:
-        """One token for each output row of the last decode, counted in batch order."""
+    ) -> list[int | PyollamaError]:
+        """One token for each output row of the last decode, counted in batch order.
+
+        Or why there is none: a row that fails does not touch the others.
+        """
         ...
 
     def verify(self, rows: Sequence[int], drafts: Sequence[int], sampler: S) -> list[int]:
@@ -107,6 +111,7 @@ class Backend(Protocol[S]):
 
         ``rows[0]`` belongs to the token before the drafts, ``rows[i + 1]`` to ``drafts[i]``. All
         that was sampled: 1 to ``len(rows)`` tokens, the last of which may not have been drafted.
+        Raises what keeps a row from being sampled.
         """
         ...
 

@@ -271,10 +271,19 @@ class Generator(Generic[S]):
             masks = self._masks.gather([turn.job.guide for turn in plain])
             tokens = self._backend.sample([turn.rows[0] for turn in plain], samplers, masks)
             for turn, token in zip(plain, tokens, strict=True):
-                turn.tokens = [token]
+                if isinstance(token, PyollamaError):
+                    self._discard(turn.job.sequence, token)
+                else:
+                    turn.tokens = [token]
         for turn in turns:
             if turn.chunk.drafts:
-                turn.tokens = self._backend.verify(turn.rows, turn.chunk.drafts, turn.sampler)
+                self._verify(turn)
+
+    def _verify(self, turn: _Turn[S]) -> None:
+        try:
+            turn.tokens = self._backend.verify(turn.rows, turn.chunk.drafts, turn.sampler)
+        except PyollamaError as error:
+            self._discard(turn.job.sequence, error)
 
     def _goes_on(self, job: Job[S]) -> bool:
         """Whether there is anything to sample; waits for the mask of a grammar."""

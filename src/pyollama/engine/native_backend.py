@@ -15,7 +15,7 @@ from pyollama.engine.guidance.guides import Guidance
 from pyollama.engine.guidance.interface import Masks
 from pyollama.engine.pooling import Pooler, sees_whole_inputs
 from pyollama.engine.spec import LoadSpec
-from pyollama.errors import Aborted, NativeError, OutOfCells, UnsupportedCapability
+from pyollama.errors import Aborted, NativeError, OutOfCells, PyollamaError, UnsupportedCapability
 from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 LoadProgress = _native.LoadProgress
@@ -147,8 +147,11 @@ class NativeBackend:
         rows: Sequence[int],
         samplers: Sequence[_native.Sampler],
         masks: Masks | None = None,
-    ) -> list[int]:
-        tokens: list[int] = self._context.sample(rows, samplers, masks).tolist()
+    ) -> list[int | PyollamaError]:
+        try:
+            tokens: list[int | PyollamaError] = self._context.sample(rows, samplers, masks).tolist()
+        except PyollamaError as error:
+            return [error] * len(rows)
         return tokens
 
     def verify(

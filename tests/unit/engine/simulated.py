@@ -17,7 +17,7 @@ from tests.unit.engine.simulated_guidance import SimulatedGuidance
 
 from pyollama.engine.backend import Batch, Int32s, Limits
 from pyollama.engine.guidance.interface import Masks
-from pyollama.errors import InvalidGrammar, InvalidRequest, NativeError, OutOfCells
+from pyollama.errors import InvalidGrammar, InvalidRequest, NativeError, OutOfCells, PyollamaError
 from pyollama.types import Adapters, EngineInfo, SamplingParams, TokenLogprob
 
 EOG = 0
@@ -35,9 +35,13 @@ class Cell:
 
 @dataclass
 class SimulatedSampler:
-    """``fixed`` are tokens to say before what the model would say."""
+    """``fixed`` are tokens to say before what the model would say.
+
+    It says ``fails_after`` tokens and fails then; negative: it never does.
+    """
 
     fixed: list[int] = field(default_factory=list)
+    fails_after: int = -1
     eog: bool = True
     closed: bool = False
 
@@ -50,7 +54,8 @@ class SimulatedBackend:
     """``failures`` are raised by the decodes to come, in order; ``None`` stands for success.
 
     ``prompts`` are those of the requests that were started, ``packs`` the lengths of the texts that
-    were embedded together, ``script`` is what every answer begins with, ``changes`` how often other
+    were embedded together, ``script`` is what every answer begins with, ``fails_after`` the tokens
+    after which samplers fail, by the first token of the prompt, ``changes`` how often other
     ``adapters`` were put to use.
     """
 
@@ -95,6 +100,7 @@ class SimulatedBackend:
         self.samplers: list[SimulatedSampler] = []
         self.prompts: list[list[int]] = []
         self.script: list[int] = []
+        self.fails_after: dict[int, int] = {}
         self.packs: list[list[int]] = []
         self.decoded = 0
         self.closed = False
@@ -146,7 +152,8 @@ class SimulatedBackend:
         self.prompts.append(prompt.tolist())
         if params.grammar is not None and params.grammar.kind == "gbnf":
             raise InvalidGrammar(params.grammar.text)
-        sampler = SimulatedSampler(list(self.script), eog=not ignore_eos)
+        fails_after = self.fails_after.get(int(prompt[0]), -1) if len(prompt) else -1
+        sampler = SimulatedSampler(list(self.script), fails_after, eog=not ignore_eos)
         self.samplers.append(sampler)
         return sampler
 
@@ -155,14 +162,17 @@ class SimulatedBackend:
         rows: Sequence[int],
         samplers: Sequence[SimulatedSampler],
         masks: Masks | None = None,
-    ) -> list[int]:
+    ) -> list[int | PyollamaError]:
         assert len(rows) == len(samplers) <= len(self._outputs)
-        tokens = [
-            self._draw(self._outputs[row], one) for row, one in zip(rows, samplers, strict=True)
-        ]
-        if masks is None:
-            return tokens
-        return [_allowed(token, mask) for token, mask in zip(tokens, masks, strict=True)]
+        tokens: list[int | PyollamaError] = []
+        for index, (row, sampler) in enumerate(zip(rows, samplers, strict=True)):
+            try:
+                token = self._draw(self._outputs[row], sampler)
+            except PyollamaError as error:
+                tokens.append(error)
+            else:
+                tokens.append(token if masks is None else _allowed(token, masks[index]))
+        return tokens
 
     def verify(
         self, rows: Sequence[int], drafts: Sequence[int], sampler: SimulatedSampler
@@ -177,6 +187,9 @@ class SimulatedBackend:
 
     def _draw(self, number: int, sampler: SimulatedSampler) -> int:
         assert not sampler.closed
+        if sampler.fails_after == 0:
+            raise InvalidGrammar("no token can continue the output")
+        sampler.fails_after -= 1
         if sampler.fixed:
             return sampler.fixed.pop(0)
         if sampler.eog and number % 23 == 0:

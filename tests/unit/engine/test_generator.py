@@ -356,6 +356,18 @@ def test_a_failed_decode_ends_those_in_it_and_nothing_else() -> None:
     assert bench.finished("c").usage.cached_tokens == 0
 
 
+def test_an_answer_that_cannot_go_on_ends_alone() -> None:
+    backend = SimulatedBackend()
+    backend.fails_after = {2: 5}
+    bench = Bench(backend)
+    wanted = [request([n, *SYSTEM], str(n), max_tokens=12, ignore_eos=True) for n in (1, 2, 3)]
+    bench.run(*wanted)
+    assert bench.failure("2") == "invalid_grammar"
+    for each in (wanted[0], wanted[2]):
+        assert bench.outcome(each.id) == alone(each, backend)
+    assert bench.generator.cells_used == backend.used
+
+
 # --- priorities, tiers, and what operators see ----------------------------------------------------
 
 

@@ -119,6 +119,8 @@ class ModelDrafter(Generic[S]):
             sampled = self._backend.sample(range(len(rows)), samplers)
             self._costs.observe(len(rows), time.perf_counter() - started)
             for (place, draft, _), token in zip(speaking, sampled, strict=True):
+                if isinstance(token, PyollamaError):
+                    raise token
                 last[place.index] = token
                 draft.append(token)
             speaking = [each for each in speaking if len(each[1]) < each[2]]

@@ -97,6 +97,19 @@ def test_each_token_has_its_own_logprob() -> None:
     assert all(len(chunk.logprobs) == 1 for chunk in chunks)
 
 
+def test_an_answer_with_drafts_that_cannot_go_on_ends_alone() -> None:
+    backend = SimulatedBackend()
+    backend.fails_after = {2: 5}
+    bench = drafting(backend)
+    wanted = [request([n, 7, 8], str(n), max_tokens=20, ignore_eos=True) for n in (1, 2, 3)]
+    bench.run(*wanted)
+    assert bench.failure("2") == "invalid_grammar"
+    for each in (wanted[0], wanted[2]):
+        assert bench.finished(each.id).usage.accepted_tokens > 0
+        assert bench.outcome(each.id) == alone(each, backend)
+    assert bench.generator.cells_used == backend.used
+
+
 def test_memory_that_only_gives_back_the_last_step_has_drafts() -> None:
     backend = SimulatedBackend(can_trim=False, can_undo=True)
     bench = drafting(backend, wrong=0.5)
