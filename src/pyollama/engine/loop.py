@@ -101,12 +101,27 @@ class EngineLoop(Generic[S]):
         self._opening: dict[str, Job[S]] = {}
         self._steps = 0
         self._open = True
-        self._stats = self._snapshot()
 
     @property
     def stats(self) -> EngineStats:
-        """As of the last step."""
-        return self._stats
+        """Read while the thread may be counting: each number is right, if not of one moment."""
+        info, totals = self._backend.info, self._generator.totals
+        return EngineStats(
+            waiting=self._generator.waiting + len(self._opening),
+            running=self._generator.running + self._embedder.running,
+            slots=info.n_slots,
+            cells_used=self._generator.cells_used,
+            cells=self._backend.limits.cells,
+            steps=self._steps,
+            preemptions=self._generator.preemptions,
+            evictions=self._generator.evictions,
+            finished=totals.finished,
+            hits=totals.hits,
+            prompt_tokens=totals.prompt_tokens,
+            cached_tokens=totals.cached_tokens,
+            computed_tokens=totals.computed_tokens,
+            sampled_tokens=totals.sampled_tokens,
+        )
 
     @property
     def sole(self) -> str | None:
@@ -136,6 +151,8 @@ class EngineLoop(Generic[S]):
         idle = not self._generator.busy and not self._embedder.busy
         while idle and self._inbox.empty() and self._generator.tidy():
             pass
+        if not idle and self._inbox.empty():
+            return
         try:
             message = self._inbox.get(block=idle)
             while True:
@@ -218,30 +235,10 @@ class EngineLoop(Generic[S]):
             self._steps += 1
 
     def _publish(self) -> None:
-        self._stats = self._snapshot()
         if self._events:
             events = self._events.copy()
             self._events.clear()
             self._sink(events)
-
-    def _snapshot(self) -> EngineStats:
-        info, totals = self._backend.info, self._generator.totals
-        return EngineStats(
-            waiting=self._generator.waiting + len(self._opening),
-            running=self._generator.running + self._embedder.running,
-            slots=info.n_slots,
-            cells_used=self._generator.cells_used,
-            cells=self._backend.limits.cells,
-            steps=self._steps,
-            preemptions=self._generator.preemptions,
-            evictions=self._generator.evictions,
-            finished=totals.finished,
-            hits=totals.hits,
-            prompt_tokens=totals.prompt_tokens,
-            cached_tokens=totals.cached_tokens,
-            computed_tokens=totals.computed_tokens,
-            sampled_tokens=totals.sampled_tokens,
-        )
 
     def _end(self) -> None:
         with self._closing_lock:

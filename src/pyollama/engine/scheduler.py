@@ -18,13 +18,14 @@ prompt leaves what others had, and one token before the end of every prompt.
 
 from __future__ import annotations
 
-import itertools
 from array import array
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Collection
+from dataclasses import dataclass
+from itertools import chain, islice
 
 from pyollama.engine.edits import Edit, Placement
 from pyollama.engine.pace import Demand, Share
-from pyollama.engine.prefix import common_prefix, token_array
+from pyollama.engine.prefix import common_prefix
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slot import Slot
 from pyollama.engine.slots import Slots
@@ -46,18 +47,19 @@ MOST_YIELDS = 4
 """So many times a batch request leaves its slot to an interactive one; then it keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chunk:
     """``count`` tokens of a sequence from position ``start`` on, and ``drafts`` behind them.
 
-    The logits of the last ``outputs`` rows of them are wanted.
+    The logits of the last ``outputs`` rows of them are wanted. Not frozen only because that takes
+    three times as long to make, and there is one for each stream in each step.
     """
 
     sequence: Sequence
     start: int
     count: int
     outputs: int
-    drafts: array[int] = field(default_factory=token_array)
+    drafts: array[int] | tuple[()] = ()
 
     @property
     def rows(self) -> int:
@@ -69,10 +71,10 @@ class Chunk:
         return self.sequence.samples and self.start + self.count == len(self.sequence.tokens)
 
     @property
-    def scored(self) -> array[int]:
+    def scored(self) -> array[int] | tuple[()]:
         """The tokens of the prompt behind its first rows, if they are to be scored."""
         if not self.sequence.request.prompt_logprobs:
-            return token_array()
+            return ()
         stop = min(self.start + self.count + 1, self.sequence.n_prompt)
         return self.sequence.tokens[self.start + 1 : stop]
 
@@ -116,8 +118,8 @@ class Scheduler:
         return len(self._waiting)
 
     @property
-    def running(self) -> list[Sequence]:
-        return list(self._running)
+    def running(self) -> Collection[Sequence]:
+        return self._running
 
     @property
     def idle(self) -> bool:
@@ -126,11 +128,16 @@ class Scheduler:
     @property
     def demand(self) -> Demand:
         """What the next step is going to be asked for."""
-        active = [*self._running, *itertools.islice(self._waiting, self._slots.idle)]
-        prompts = [sequence for sequence in active if not sequence.decoding]
-        fresh = sum(sequence.decoding and sequence.generated == 1 for sequence in active)
-        tokens = sum(sequence.pending for sequence in prompts if sequence.leader is None)
-        return Demand(len(active) - len(prompts) - fresh, fresh, len(prompts), tokens)
+        streams = fresh = prompts = tokens = 0
+        for sequence in chain(self._running, islice(self._waiting, self._slots.idle)):
+            if not sequence.decoding:
+                prompts += 1
+                tokens += sequence.pending if sequence.leader is None else 0
+            elif sequence.generated == 1:
+                fresh += 1
+            else:
+                streams += 1
+        return Demand(streams, fresh, prompts, tokens)
 
     def add(self, sequence: Sequence) -> None:
         self._waiting.add(sequence)
@@ -287,10 +294,10 @@ class Scheduler:
                 self._choose_leader(other, self._running[:index])
 
     def _shift_full(self) -> None:
-        for sequence in self.running:
+        for sequence in [each for each in self._running if each.full and each.decoding]:
             slot = sequence.slot
-            if slot is None or not sequence.full or not sequence.decoding:
-                continue
+            if slot is None:
+                continue  # it had to give way for another one
             keep, discard = sequence.shift_range()
             self._unsettled.add(sequence)
             while not (done := self._slots.shift(slot, sequence.id, keep, discard)):
@@ -356,6 +363,8 @@ class Scheduler:
         streams = self._streams(rows)
         if streams:
             self._slots.keep_bound()
+        if len(streams) == len(self._running):
+            return streams
         budget = self._prompt_budget(min(share.tokens, rows - len(streams)), streams)
         streams = [chunk for chunk in streams if chunk.sequence.slot is not None]
         prompts = self._prompt_chunks(budget)

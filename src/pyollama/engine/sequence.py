@@ -74,7 +74,8 @@ class Sequence:
     @property
     def pending(self) -> int:
         """Tokens that are still to be computed."""
-        return len(self.tokens) - self.computed
+        slot = self.slot
+        return len(self.tokens) - (0 if slot is None else len(slot.tokens))
 
     @property
     def reusable(self) -> int:

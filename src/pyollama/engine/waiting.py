@@ -44,9 +44,10 @@ class Waiting:
         self._active: Counter[str] = Counter()
         self._service: dict[str, int] = {}
         self._arrivals = 0
+        self._length = 0
 
     def __len__(self) -> int:
-        return sum(len(line.requests) for line in self._lines.values())
+        return self._length
 
     def __iter__(self) -> Iterator[Sequence]:
         return chain.from_iterable(line.requests for line in self._lines.values())
@@ -61,10 +62,12 @@ class Waiting:
         self._arrivals += 1
         sequence.arrival = self._arrivals
         self._line(sequence).requests.append(sequence)
+        self._length += 1
 
     def put_back(self, sequence: Sequence) -> None:
         """A request that was admitted has to wait again, as the first of its line."""
         self._line(sequence).requests.appendleft(sequence)
+        self._length += 1
 
     def first(self) -> Sequence | None:
         """The one to be admitted next."""
@@ -82,6 +85,7 @@ class Waiting:
         """``sequence`` does not wait any more."""
         line = self._line(sequence)
         line.requests.remove(sequence)
+        self._length -= 1
         if not line.requests:
             del self._lines[sequence.request.priority, line.key]
 
