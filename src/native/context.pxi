@@ -224,7 +224,7 @@ cdef class Context:
             values = native.get().sequence_embedding(seq)
         return _float_array(values)
 
-    def sample(self, rows, samplers, masks=None):
+    def sample(self, rows, samplers, masks=None, out=None):
         cdef shared_ptr[NativeContext] native = self.use()
         cdef const int32_t[::1] wanted = _int32s("rows", rows)
         cdef const uint32_t[:, ::1] mask_view = _masks(
@@ -238,7 +238,11 @@ cdef class Context:
         if native_samplers.size() != <size_t>wanted.shape[0]:
             raise errors.InvalidRequest(
                 f"{wanted.shape[0]} rows need as many samplers, not {native_samplers.size()}")
-        out = np.empty(wanted.shape[0], np.int32)
+        if out is None:
+            out = np.empty(wanted.shape[0], np.int32)
+        elif len(out) != wanted.shape[0]:
+            raise errors.InvalidRequest(
+                f"{wanted.shape[0]} rows need as many tokens, not {len(out)}", field="out")
         cdef int32_t[::1] view = out
         if wanted.shape[0] > 0:
             with nogil:

@@ -337,14 +337,19 @@ class Context:
     def sequence_embedding(self, seq_id: int) -> NDArray[np.float32]:
         """The pooled embedding of a sequence; with ``pooling="rank"`` its ``n_cls_out`` scores."""
     def sample(
-        self, rows: ArrayLike, samplers: Sequence[Sampler], masks: ArrayLike | None = None
+        self,
+        rows: ArrayLike,
+        samplers: Sequence[Sampler],
+        masks: ArrayLike | None = None,
+        out: NDArray[np.int32] | None = None,
     ) -> NDArray[np.int32]:
         """Choose one token per output row and let each sampler accept its own.
 
         ``masks`` has the shape (rows, ceil(n_vocab / 32)), int32 or uint32: bit ``i`` of word ``w``
         allows token ``32 * w + i``, and tokens that are not allowed count as impossible. A mask
         that allows nothing raises ``InvalidGrammar``. Where a row fails, the samplers of the others
-        have accepted their tokens all the same.
+        have accepted their tokens all the same; these are in ``out``, if that is given, which
+        keeps what it held for those that failed.
         """
     def verify(
         self,

@@ -16,10 +16,12 @@ from tests.native.steps import last_logits
 from pyollama._native import Context, Model
 from pyollama.engine.engine import Engine
 from pyollama.engine.spec import LoadSpec
+from pyollama.errors import InvalidGrammar
 from pyollama.types import (
     ContextShifted,
     Finished,
     GenerateRequest,
+    Grammar,
     SamplingParams,
     Tokens,
     Usage,
@@ -304,3 +306,22 @@ async def logprobs(engine: Engine, prompt: list[int]) -> list[float]:
     events = [event async for event in engine.generate(request)]
     (choice,) = [each for event in events if isinstance(event, Tokens) for each in event.logprobs]
     return [each.logprob for each in choice.top]
+
+
+async def test_an_answer_that_its_grammar_does_not_let_go_on_ends_alone(
+    path: Path, expected: Expected
+) -> None:
+    grammar = Grammar(kind="gbnf", text='root ::= "aaab"')
+    async with engine_on(path) as engine:
+        only_a = dict.fromkeys(range(engine.info.n_vocab), float("-inf")) | {ord("a"): 0.0}
+        stuck = SamplingParams(temperature=0.0, grammar=grammar, logit_bias=only_a)
+        request = GenerateRequest("stuck", SYSTEM, stuck, max_tokens=N_OUT)
+        others = asyncio.create_task(ask_all(engine, "other", expected))
+        events = engine.generate(request)
+        for _ in range(3):
+            event = await anext(events)
+            assert isinstance(event, Tokens)
+            assert event.tokens == (ord("a"),)
+        with pytest.raises(InvalidGrammar, match="no token of the model can continue"):
+            await anext(events)
+        await others

@@ -70,10 +70,14 @@ def test_one_bad_row_leaves_the_others_alone(model: Model, context: Context) -> 
     masks: NDArray[np.uint32] = np.full((N_ROWS, (model.n_vocab + 31) // 32), -1, np.int32)
     masks[2] = 0
     for count in (3, N_ROWS):
+        out = np.full(count, -1, np.int32)
         with pytest.raises(errors.InvalidGrammar, match="the mask allows no token"):
-            context.sample(range(count), together[:count], masks[:count])
-        for i in set(range(count)) - {2}:
-            context.sample([i], [alone[i]])
+            context.sample(range(count), together[:count], masks[:count], out)
+        others = [i for i in range(count) if i != 2]
+        assert out[2] == -1
+        assert out[others].tolist() == [int(context.sample([i], [alone[i]])[0]) for i in others]
+    with pytest.raises(errors.InvalidRequest, match="need as many tokens"):
+        context.sample([0, 1], together[:2], out=out[:1])
     rest = [i for i in range(N_ROWS) if i != 2]
     expected = [int(context.sample([i], [alone[i]])[0]) for i in rest]
     assert context.sample(rest, [together[i] for i in rest]).tolist() == expected

@@ -148,11 +148,12 @@ class NativeBackend:
         samplers: Sequence[_native.Sampler],
         masks: Masks | None = None,
     ) -> list[int | PyollamaError]:
+        tokens = np.full(len(rows), -1, np.int32)
         try:
-            tokens: list[int | PyollamaError] = self._context.sample(rows, samplers, masks).tolist()
+            self._context.sample(rows, samplers, masks, tokens)
         except PyollamaError as error:
-            return [error] * len(rows)
-        return tokens
+            return [token if token >= 0 else error for token in tokens.tolist()]
+        return [*tokens.tolist()]
 
     def verify(
         self, rows: Sequence[int], drafts: Sequence[int], sampler: _native.Sampler
