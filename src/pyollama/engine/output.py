@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyollama.engine.detok import Detokenizer
 from pyollama.engine.stop import StopFilter
 from pyollama.types import TokenLogprob
 
 
-@dataclass(frozen=True, slots=True)
-class TokenOutput:
+class TokenOutput(NamedTuple):
     """One sampled token: its bytes and, where asked for, its place among the alternatives."""
 
     token: int
@@ -20,8 +19,7 @@ class TokenOutput:
     top: tuple[TokenLogprob, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Text that goes out together, and the tokens that it is made of."""
 
     text: str
@@ -60,7 +58,7 @@ class AnswerText:
         if not text:
             return None
         held, self._held = self._held, []
-        tokens = tuple(output.token for output in held)
+        tokens = tuple([output.token for output in held])
         return Chunk(text, tokens, self._joined_logprob(text, held))
 
     def _joined_logprob(self, text: str, held: list[TokenOutput]) -> tuple[TokenLogprob, ...]:
