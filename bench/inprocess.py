@@ -15,7 +15,7 @@ from bench.servers import Server, Wanted
 from pyollama import _native
 from pyollama.config import Settings
 from pyollama.engine.engine import Engine
-from pyollama.engine.native_backend import NativeBackend
+from pyollama.engine.native_backend import load
 from pyollama.engine.spec import LoadSpec
 from pyollama.llm.source import find_model
 from pyollama.runtime.devices import hardware
@@ -100,7 +100,7 @@ def spec_of(wanted: Wanted) -> LoadSpec:
 @contextmanager
 def loaded(wanted: Wanted) -> Iterator[InProcess]:
     """An engine with the model in it, freed at the end of ``with``. Not for use in coroutines."""
-    backend = NativeBackend(spec_of(wanted))
+    backend = load(spec_of(wanted))
     engine = Engine(backend)
     try:
         yield InProcess(engine, backend.model)

@@ -61,9 +61,9 @@ class EngineCore:
     @classmethod
     def load(cls, spec: LoadSpec, sink: Sink, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        from pyollama.engine.native_backend import NativeBackend
+        from pyollama.engine.native_backend import load
 
-        backend = NativeBackend(spec, progress)
+        backend = load(spec, progress)
         return cls(backend, sink, keeper_for(spec, backend), drafter_for(spec, backend))
 
     def submit(self, request: GenerateRequest | EmbedRequest) -> None:
@@ -170,9 +170,9 @@ class Engine:
     @classmethod
     def load(cls, spec: LoadSpec, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        from pyollama.engine.native_backend import NativeBackend
+        from pyollama.engine.native_backend import load
 
-        backend = NativeBackend(spec, progress)
+        backend = load(spec, progress)
         return cls(backend, keeper_for(spec, backend), drafter_for(spec, backend))
 
     @property

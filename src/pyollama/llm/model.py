@@ -23,7 +23,7 @@ from pyollama.chat.native import jinja_opener
 from pyollama.chat.prompt import prompt_tokens
 from pyollama.config import Settings
 from pyollama.engine.engine import Engine
-from pyollama.engine.native_backend import NativeBackend
+from pyollama.engine.native_backend import load
 from pyollama.engine.spec import LoadSpec
 from pyollama.engine.state import fingerprint, pack, unpack
 from pyollama.engine.tiers.keeper import keeper_for
@@ -115,7 +115,7 @@ class LLM:
             prefix_disk=settings.prefix_disk,
             prefix_dir=str(settings.prefix_dir),
         )
-        backend = NativeBackend(spec)
+        backend = load(spec)
         self._native = backend.model
         self._engine = Engine(backend, keeper_for(spec, backend))
         self._portal = Portal()
