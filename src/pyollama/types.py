@@ -299,6 +299,7 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``priority`` and ``key`` are those of :class:`GenerateRequest`.
     """
 
+    model: str
     options: JSON = msgspec.field(default_factory=dict)
     format: Any = None
     keep_alive: float | None = None
@@ -315,7 +316,6 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
 class ChatRequest(GenerationOptions, frozen=True, kw_only=True):
     """Answer a conversation."""
 
-    model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
 
@@ -323,7 +323,6 @@ class ChatRequest(GenerationOptions, frozen=True, kw_only=True):
 class CompletionRequest(GenerationOptions, frozen=True, kw_only=True):
     """Continue one prompt; ``context`` are token ids of an earlier answer (none is not no ids)."""
 
-    model: str
     prompt: str
     suffix: str = ""
     system: str | None = None

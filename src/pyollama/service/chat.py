@@ -1,69 +1,31 @@
-"""Answering a conversation. This file is the map: every step of a request is one line of it."""
+"""Answering a conversation."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
 from pyollama.chat.interface import Turn
-from pyollama.runtime.pool import ModelPool
-from pyollama.service.answering import Answering
+from pyollama.service.answer import AnswerService
 from pyollama.service.checks import check_media, check_task, check_wanted, think_value
-from pyollama.service.library import Resolver, find_to_run, find_to_unload
-from pyollama.service.options import merge
-from pyollama.service.texts import TextSides
+from pyollama.service.fitting import FittedPrompt, Room
 from pyollama.store.model import StoredModel
-from pyollama.types import AnswerEvent, ChatRequest, Done, Message, Rendered
+from pyollama.types import ChatRequest, Message
 
 
-class ChatService:
+class ChatService(AnswerService[ChatRequest]):
     """Continues conversations with stored models."""
 
-    def __init__(self, store: Resolver, pool: ModelPool, texts: TextSides) -> None:
-        self._store = store
-        self._pool = pool
-        self._texts = texts
-
-    async def answer(self, request: ChatRequest) -> AsyncGenerator[AnswerEvent, None]:
-        """Pieces of the answer as they are written; the last event is its end.
-
-        Without messages the model is only loaded, or with a ``keep_alive`` of 0 unloaded. Closing
-        the iterator aborts the answer.
-        """
-        started = time.monotonic_ns()
-        if not request.messages and request.keep_alive == 0:
-            running = [entry.model for entry in self._pool.ps()]
-            self._pool.expire(await find_to_unload(self._store, request.model, running))
-            yield Done(reason="unload")
-            return
-        model = await find_to_run(self._store, request.model)
-        turn = self._turn(model, request)
-        options = merge(model.params, request.options)
-        async with self._pool.lease(model, options.load, request.keep_alive) as loaded:
-            ready = time.monotonic_ns()
-            if not request.messages:
-                yield Done(reason="load")
-                return
-            side = await self._texts.of(model)
-            job = Answering(loaded.engine, loaded.n_ctx, side, request, options, started, ready)
-            fitted = await asyncio.to_thread(job.room.chat, turn)
-            if request.render_only:
-                yield Rendered(fitted.prompt.text, len(fitted.prompt.images))
-                return
-            async with aclosing(job.events(fitted)) as events:
-                async for event in events:
-                    yield event
+    def _asks(self, request: ChatRequest) -> bool:
+        return bool(request.messages)
 
     def _turn(self, model: StoredModel, request: ChatRequest) -> Turn:
-        """What the model is asked; refused if it cannot do that."""
         can = self._texts.capabilities(model)
         check_task("chat", request.model, can)
         think = think_value(request.model, request, can)
         check_wanted(model, can, ["tools"] if request.tools else [])
         check_media(model, request.messages)
         return Turn(conversation(model, request.messages), request.tools, think, request.format)
+
+    def _fitted(self, room: Room, request: ChatRequest, turn: Turn) -> FittedPrompt:
+        return room.chat(turn)
 
 
 def conversation(model: StoredModel, messages: tuple[Message, ...]) -> tuple[Message, ...]:
