@@ -75,6 +75,7 @@ def make_tokenizer(native: NativeVocabulary) -> LLTokenizer:
     ends = native.eog_tokens
     if not ends:
         raise ValueError("the model has no token that ends an answer")
+    # Its stub asks for its own classes; what it takes is any object with these attributes.
     pieces: object = Pieces(native)
     return LLTokenizer(pieces, eos_token=ends, slices=LLTokenizer.json_slices())  # type: ignore[arg-type]
 
