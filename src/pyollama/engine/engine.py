@@ -61,10 +61,8 @@ class EngineCore:
     @classmethod
     def load(cls, spec: LoadSpec, sink: Sink, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        from pyollama.engine.native_backend import load
-
-        backend = load(spec, progress)
-        return cls(backend, sink, keeper_for(spec, backend), drafter_for(spec, backend))
+        backend, tier, drafter = _load(spec, progress)
+        return cls(backend, sink, tier, drafter)
 
     def submit(self, request: GenerateRequest | EmbedRequest) -> None:
         """Take a request; raises ``EngineClosed`` instead if there will be no events for it."""
@@ -170,10 +168,7 @@ class Engine:
     @classmethod
     def load(cls, spec: LoadSpec, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        from pyollama.engine.native_backend import load
-
-        backend = load(spec, progress)
-        return cls(backend, keeper_for(spec, backend), drafter_for(spec, backend))
+        return cls(*_load(spec, progress))
 
     @property
     def info(self) -> EngineInfo:
@@ -235,3 +230,12 @@ def _generated(event: EngineEvent) -> Tokens | ContextShifted | Finished:
     if isinstance(event, Embedded):
         raise EngineError("a generation was answered with an embedding")
     return event
+
+
+def _load(
+    spec: LoadSpec, progress: LoadProgress | None
+) -> tuple[Backend[Any], Tier | None, Drafter | None]:
+    from pyollama.engine.native_backend import load
+
+    backend = load(spec, progress)
+    return backend, keeper_for(spec, backend), drafter_for(spec, backend)
