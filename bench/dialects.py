@@ -12,6 +12,8 @@ from bench.http import Http
 
 JSON = dict[str, Any]
 TEMPERATURE = 0.8
+SAMPLING = {"temperature": TEMPERATURE, "top_k": 40, "top_p": 0.9, "min_p": 0.0}
+"""How tokens are chosen: by the defaults of pyollama and Ollama, said to those that have others."""
 
 
 class Piece(NamedTuple):
@@ -81,10 +83,7 @@ class LlamaServer:
             "prompt": prompt,
             "stream": True,
             "n_predict": max_tokens,
-            "temperature": TEMPERATURE,
-            "top_k": 40,
-            "top_p": 0.9,
-            "min_p": 0.0,
+            **SAMPLING,
             "cache_prompt": True,
         }
         n = 0
@@ -111,10 +110,7 @@ class OpenAI:
             "prompt": prompt,
             "stream": True,
             "max_tokens": max_tokens,
-            "temperature": TEMPERATURE,
-            "top_k": 40,
-            "top_p": 0.9,
-            "min_p": 0.0,
+            **SAMPLING,
         }
         n = 0
         async with aclosing(_events(self._http, "/v1/completions", body)) as frames:
