@@ -25,6 +25,10 @@ class HttpError(Exception):
         self.status = status
 
 
+class _ClosedBeforeAnswer(ConnectionError):
+    """Not a byte of an answer came."""
+
+
 class _Head(NamedTuple):
     status: int
     length: int | None
@@ -72,11 +76,10 @@ class Http:
 
     async def stream(self, path: str, body: JSON) -> AsyncGenerator[bytes, None]:
         """Pieces of the body as they come. Closing the generator early hangs up."""
-        connection = await self._connection()
+        request = self._request(path, msgspec.json.encode(body))
+        connection, head = await self._ask(request)
         ended = False
         try:
-            connection.writer.write(self._request(path, msgspec.json.encode(body)))
-            head = await _read_head(connection.reader)
             if not 200 <= head.status < 300:
                 content = b"".join([c async for c in _body(connection.reader, head)])
                 ended = True
@@ -90,12 +93,22 @@ class Http:
             else:
                 connection.writer.close()
 
-    async def _connection(self) -> _Connection:
+    async def _ask(self, request: bytes) -> tuple[_Connection, _Head]:
+        """Sends it; a kept connection that the server has closed meanwhile is replaced."""
         while self._idle:
-            if (connection := self._idle.pop()).usable:
-                return connection
+            connection = self._idle.pop()
+            if connection.usable:
+                try:
+                    return connection, await _exchange(connection, request)
+                except (_ClosedBeforeAnswer, ConnectionResetError):
+                    pass
             connection.writer.close()
-        return _Connection(*await asyncio.open_connection(self._host, self._port))
+        connection = _Connection(*await asyncio.open_connection(self._host, self._port))
+        try:
+            return connection, await _exchange(connection, request)
+        except BaseException:
+            connection.writer.close()
+            raise
 
     def _request(self, path: str, content: bytes) -> bytes:
         head = (
@@ -105,10 +118,15 @@ class Http:
         return head.encode() + content
 
 
+async def _exchange(connection: _Connection, request: bytes) -> _Head:
+    connection.writer.write(request)
+    return await _read_head(connection.reader)
+
+
 async def _read_head(reader: asyncio.StreamReader) -> _Head:
     status_line = await reader.readline()
     if not status_line:
-        raise ConnectionError("the server closed the connection before it answered")
+        raise _ClosedBeforeAnswer("the server closed the connection before it answered")
     length: int | None = None
     while (line := await reader.readline()) not in (b"\r\n", b""):
         name, _, value = line.partition(b":")
