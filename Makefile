@@ -13,7 +13,7 @@ SITE_PACKAGES = $(shell $(BIN)/python -c \
 	'import os, sysconfig; print(os.path.relpath(sysconfig.get_path("platlib")))')
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 CMAKE_ARGS ?=
-NATIVE_SOURCES = $(wildcard src/native/*.[ch]pp)
+NATIVE_SOURCES = $(wildcard src/native/*.[ch]pp src/native/*/*.[ch]pp tests/native/*.cpp)
 
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -60,7 +60,7 @@ sync: $(VENV)/.dependencies
 	$(BIN)/python vendor/llama.cpp/sync.py
 
 build: $(VENV)/.installed  ## rebuild the extension after a change in src/native
-	@$(BIN)/cmake --build $(BUILD) --target _native llama_chain
+	@$(BIN)/cmake --build $(BUILD) --target _native llama_chain attention_op
 	@$(BIN)/cmake --install $(BUILD) --component pyollama --prefix $(SITE_PACKAGES) >$(BUILD)/install.log
 
 ADDRESS = $${OLLAMA_HOST:-127.0.0.1:11434}

@@ -1,5 +1,6 @@
 #include "device.hpp"
 
+#include "attention/attention.hpp"
 #include "error.hpp"
 #include "log.hpp"
 
@@ -36,6 +37,7 @@ void start_backends(const std::string & folder) {
         ggml_backend_load_all_from_path(folder.c_str());
 #else
         (void) folder;
+        install_attention();
 #endif
         llama_backend_init();
     });
