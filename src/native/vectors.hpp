@@ -171,6 +171,14 @@ inline Floats exponential(Floats x) {
     return select(not_below(x, all(lowest)), result, all(0.0f));
 }
 
+// (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x.
+inline Floats hyperbolic_tangent(Floats x) {
+    const Floats size = select(not_below(x, all(0.0f)), x, -x);
+    const Floats e = exponential(all(-2.0f) * size);
+    const Floats result = (all(1.0f) - e) / (all(1.0f) + e);
+    return select(not_below(x, all(0.0f)), result, -result);
+}
+
 } // namespace
 
 } // namespace pyollama

@@ -53,7 +53,7 @@ EXPORT void use_own_attention() {
 // values streams × key_heads × cells × size, the output streams × tokens × heads × value_size.
 EXPORT double attend(const Sizes * sizes, const float * queries, const float * keys,
                      const float * values, const float * mask, const float * sinks, float scale,
-                     float soft_cap, float * out) {
+                     float soft_cap, float max_bias, float * out) {
     ggml_init_params params{};
     params.mem_size = ggml_tensor_overhead() * 16 + ggml_graph_overhead();
     params.no_alloc = true;
@@ -70,7 +70,7 @@ EXPORT double attend(const Sizes * sizes, const float * queries, const float * k
     if (mask) {
         m = ggml_new_tensor_4d(context, GGML_TYPE_F16, s.cells, s.tokens, 1, s.streams);
     }
-    ggml_tensor * result = ggml_flash_attn_ext(context, q, k, v, m, scale, 0.0f, soft_cap);
+    ggml_tensor * result = ggml_flash_attn_ext(context, q, k, v, m, scale, max_bias, soft_cap);
     ggml_tensor * sink = nullptr;
     if (sinks) {
         sink = ggml_new_tensor_1d(context, GGML_TYPE_F32, s.heads);

@@ -29,7 +29,8 @@ class _Sizes(ctypes.Structure):
 class Attention:
     """What is attended to. ``queries``: streams, heads, tokens, key size. ``keys`` and ``values``:
     streams, key heads, cells, size. ``mask``, added to the scores: streams, tokens, cells.
-    ``sinks``: one score per head that takes weight and has no value.
+    ``sinks``: one score per head that takes weight and has no value. ``max_bias`` > 0 multiplies the
+    mask by slopes (ALiBi), ``soft_cap`` > 0 bends scores towards that bound.
     """
 
     queries: Floats
@@ -39,6 +40,7 @@ class Attention:
     sinks: Floats | None = None
     scale: float = 1.0
     soft_cap: float = 0.0
+    max_bias: float = 0.0
 
 
 class Computed(NamedTuple):
@@ -79,6 +81,7 @@ def attend(it: Attention, cache_type: int = F16, threads: int = 2, repeats: int 
         *pointers,
         ctypes.c_float(it.scale),
         ctypes.c_float(it.soft_cap),
+        ctypes.c_float(it.max_bias),
         out.ctypes.data_as(ctypes.c_void_p),
     )
     return Computed(out, took)

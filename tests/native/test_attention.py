@@ -79,6 +79,17 @@ def rounded(values: Floats, cache_type: int) -> NDArray[np.float64]:
             return values.astype(np.float64)
 
 
+def slopes(it: Attention) -> NDArray[np.float64]:
+    """As ALiBi: a geometric series, and for heads beyond a power of two the one in between."""
+    n_heads = it.queries.shape[1]
+    if not it.max_bias:
+        return np.ones(n_heads)
+    regular = 2 ** int(np.log2(n_heads))
+    first = 2.0 ** (-it.max_bias / regular * np.arange(1, regular + 1))
+    between = 2.0 ** (-it.max_bias / regular / 2 * np.arange(1, 2 * (n_heads - regular), 2))
+    return np.concatenate([first, between])
+
+
 def expected(it: Attention, cache_type: int = F16) -> NDArray[np.float64]:
     group = it.queries.shape[1] // it.keys.shape[1]
     keys, values = (rounded(a, cache_type).repeat(group, 1) for a in (it.keys, it.values))
@@ -86,7 +97,7 @@ def expected(it: Attention, cache_type: int = F16) -> NDArray[np.float64]:
     if it.soft_cap:
         scores = it.soft_cap * np.tanh(scores / it.soft_cap)
     if it.mask is not None:
-        scores = scores + it.mask[:, None]
+        scores = scores + slopes(it)[:, None, None] * it.mask[:, None]
     sinks = np.full(it.queries.shape[1], -np.inf) if it.sinks is None else it.sinks
     largest = np.maximum(scores.max(-1, keepdims=True), sinks[:, None, None])
     largest = np.where(np.isfinite(largest), largest, 0.0)
@@ -185,6 +196,26 @@ def test_large_scores_do_not_overflow() -> None:
     assert error(Attention(it.queries * 100, it.keys, it.values, scale=it.scale)) < 1e-4
 
 
-def test_soft_caps_are_left_to_ggml() -> None:
-    it = make(Shape(3, 256))
-    assert error(Attention(it.queries, it.keys, it.values, scale=it.scale, soft_cap=5.0)) < LOOSE
+@pytest.mark.parametrize("soft_cap", [0.5, 5.0, 50.0])
+def test_soft_caps_bend_the_scores(soft_cap: float) -> None:
+    shape = Shape(5, 256)
+    it = make(shape)
+    capped = Attention(it.queries * 8, it.keys, it.values, causal(shape), None, 1.0, soft_cap)
+    assert error(capped) < 2e-5
+
+
+@pytest.mark.parametrize("heads", [4, 6])
+def test_slopes_make_far_cells_count_less(heads: int) -> None:
+    shape = Shape(3, 300, heads=heads)
+    it = make(shape)
+    distance = np.arange(shape.cells) - np.arange(shape.cells - 3, shape.cells)[:, None]
+    mask = np.where(distance <= 0, distance, -np.inf).astype(np.float32)[None]
+    sloped = Attention(it.queries, it.keys, it.values, mask, scale=it.scale, max_bias=8.0)
+    assert error(sloped) < TIGHT
+
+
+def test_values_that_fill_no_vector_are_left_to_ggml() -> None:
+    shape = Shape(3, 128, value_size=36)
+    it = make(shape)
+    masked = Attention(it.queries, it.keys, it.values, causal(shape), scale=it.scale)
+    assert error(masked) < LOOSE

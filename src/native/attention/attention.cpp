@@ -81,7 +81,9 @@ struct Op {
     size_t cells;
     size_t queries; // of one key head and stream: tokens × group
     size_t tiles;   // of one key head and stream
+    float soft_cap;
     float scale;
+    float steepest; // of the slopes (ALiBi), or 0 for none
 
     explicit Op(const ggml_tensor * op)
         : q(op->src[0]), k(op->src[1]), v(op->src[2]), mask(op->src[3]), sinks(op->src[4]),
@@ -90,7 +92,23 @@ struct Op {
           heads(static_cast<size_t>(q->ne[2])), key_heads(static_cast<size_t>(k->ne[2])),
           group(heads / key_heads), streams(static_cast<size_t>(q->ne[3])),
           cells(static_cast<size_t>(k->ne[1])), queries(tokens * group),
-          tiles((queries + tile_queries - 1) / tile_queries), scale(float_parameter(op, 0)) {}
+          tiles((queries + tile_queries - 1) / tile_queries), soft_cap(float_parameter(op, 2)),
+          scale(float_parameter(op, 0) / (soft_cap != 0.0f ? soft_cap : 1.0f)),
+          steepest(float_parameter(op, 1)) {}
+
+    // What the mask of a head is multiplied by (Press, Smith and Lewis, "Train Short, Test Long",
+    // 2021).
+    float slope(size_t head) const {
+        if (steepest == 0.0f) {
+            return 1.0f;
+        }
+        const auto power_of_two = static_cast<size_t>(std::exp2(std::floor(std::log2(heads))));
+        const auto count = static_cast<float>(power_of_two);
+        const bool regular = head < power_of_two;
+        const float base = std::exp2(-steepest / (regular ? count : 2.0f * count));
+        const size_t exponent = regular ? head + 1 : 2 * (head - power_of_two) + 1;
+        return std::pow(base, static_cast<float>(exponent));
+    }
 
     size_t items() const { return streams * key_heads * tiles; }
     size_t most_splits(size_t threads) const {
@@ -121,12 +139,10 @@ bool takes(const ggml_tensor * op) {
     const ggml_tensor * k = op->src[1];
     const ggml_tensor * v = op->src[2];
     const ggml_tensor * mask = op->src[3];
-    const bool plain = float_parameter(op, 1) == 0.0f && float_parameter(op, 2) == 0.0f;
     const bool fits = q->type == GGML_TYPE_F32 && converter(k->type) && converter(v->type) &&
                       v->ne[0] % static_cast<int64_t>(lanes) == 0 && q->ne[2] % k->ne[2] == 0 &&
                       k->ne[2] == v->ne[2] && q->ne[3] % k->ne[3] == 0 && k->ne[3] == v->ne[3];
-    // a mask of its own for each head is for slopes, which are not plain
-    return plain && fits && (!mask || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1));
+    return fits && (!mask || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1));
 }
 
 // Whether a mask hides all of a block's cells.
@@ -144,7 +160,9 @@ class Walk {
   public:
     Walk(const Op & op, float * memory)
         : op_(op), tile_(memory, op.key_size, op.value_size), convert_key_(converter(op.k->type)),
-          convert_value_(converter(op.v->type)) {}
+          convert_value_(converter(op.v->type)) {
+        tile_.soft_cap = op.soft_cap;
+    }
 
     void go(size_t stream, size_t key_head, size_t first_query, size_t begin, size_t end) {
         stream_ = stream;
@@ -167,9 +185,11 @@ class Walk {
   private:
     void load_queries() {
         for (size_t i = 0; i < tile_.n; ++i) {
-            const size_t query = first_query_ + i;
-            const auto * from = reinterpret_cast<const float *>(address(
-                op_.q, query / op_.group, key_head_ * op_.group + query % op_.group, stream_));
+            const size_t token = (first_query_ + i) / op_.group;
+            const size_t head = key_head_ * op_.group + (first_query_ + i) % op_.group;
+            tile_.slopes[i] = op_.slope(head);
+            const auto * from =
+                reinterpret_cast<const float *>(address(op_.q, token, head, stream_));
             float * to = tile_.queries + i * op_.key_size;
             for (size_t d = 0; d < op_.key_size; ++d) {
                 to[d] = from[d] * op_.scale;

@@ -178,8 +178,10 @@ struct Tile {
     size_t n = 0;
     size_t key_size = 0;
     size_t value_size = 0;
+    float soft_cap = 0.0f; // scores become soft_cap · tanh(score), unless it is 0
 
     float * queries;      // n × key_size, scaled
+    float * slopes;       // n, what the mask is multiplied by
     float * outputs;      // n × value_size, weighted sum of values, not divided by `sums` yet
     float * maxima;       // n, largest score
     float * partial_sums; // n × lanes, of exp(score - maximum)
@@ -192,7 +194,7 @@ struct Tile {
 
     // Floats that one tile needs, with room for any of the above.
     static size_t size(size_t key_size, size_t value_size) {
-        return tile_queries * (key_size + value_size + 1 + lanes + block_cells) +
+        return tile_queries * (key_size + value_size + 2 + lanes + block_cells) +
                block_cells * (2 * key_size + value_size);
     }
 
@@ -206,6 +208,7 @@ struct Tile {
         outputs = queries + tile_queries * key_size;
         partial_sums = outputs + tile_queries * value_size;
         maxima = partial_sums + tile_queries * lanes;
+        slopes = maxima + tile_queries;
     }
 
     void clear(size_t queries_in_it) {
@@ -217,16 +220,15 @@ struct Tile {
         }
     }
 
-    // Queries `who[0..count)` attend to the block; masks[i] is what is added to the scores of
-    // who[i].
+    // Queries `who[0..count)` attend to the block; masks[i] is added to the scores of who[i].
     void attend(const size_t * who, const float * const * masks, size_t count) {
         const float * a[tile_queries];
         float * out[tile_queries];
         for (size_t i = 0; i < count; ++i) {
             a[i] = queries + who[i] * key_size;
             out[i] = scores + i * block_cells;
-            std::memcpy(out[i], masks[i], block_cells * sizeof(float));
         }
+        std::memset(scores, 0, count * block_cells * sizeof(float));
         // a product of rows costs the addition of its lanes; transposed keys cost once for all
         if (count * 3 <= key_size && key_size % lanes == 0) {
             dot(count, a, key_size, keys, out);
@@ -235,11 +237,22 @@ struct Tile {
             multiply(count, a, key_size, keys_transposed, block_cells, out, block_cells);
         }
         for (size_t i = 0; i < count; ++i) {
-            weigh(who[i], scores + i * block_cells);
-            a[i] = scores + i * block_cells;
+            add_mask(out[i], masks[i], slopes[who[i]]);
+            weigh(who[i], out[i]);
+            a[i] = out[i];
             out[i] = outputs + who[i] * value_size;
         }
         multiply(count, a, block_cells, values, value_size, out, value_size);
+    }
+
+    void add_mask(float * row, const float * mask, float slope) const {
+        for (size_t i = 0; i < block_cells; i += lanes) {
+            Floats score = load(row + i);
+            if (soft_cap != 0.0f) {
+                score = all(soft_cap) * hyperbolic_tangent(score);
+            }
+            store(score + all(slope) * load(mask + i), row + i);
+        }
     }
 
     // Scores become weights against the largest score so far; earlier sums follow a new one.
