@@ -21,7 +21,6 @@ class Limits:
     """``rows`` is the largest batch of one step; it is larger than the number of slots.
 
     ``sequences`` are numbered from 0 and share ``cells``; what one copied costs no cells.
-    ``mix``: a batch with rows of both streams and prompts is cheaper than two batches.
     ``can_trim``: the tail of a KV sequence can be dropped, and a part of one copied; ``can_undo``:
     at least what the last decode has added can be dropped.
     ``part``: how many positions of a sequence can be saved by themselves (0: only all of them).
@@ -32,7 +31,6 @@ class Limits:
     rows: int
     cells: int
     sequences: int
-    mix: bool
     can_trim: bool
     can_undo: bool
     part: int

@@ -64,9 +64,7 @@ class Generator(Generic[S]):
             retained=None if tier is None else RETAINED,
             can_trim=limits.can_trim,
         )
-        self._scheduler = Scheduler(
-            self._slots, can_shift=info.can_shift, mix=limits.mix, tier=tier
-        )
+        self._scheduler = Scheduler(self._slots, can_shift=info.can_shift, tier=tier)
         self._editor = Editor(backend, self._slots, emit, tier)
         self._pace = Pace()
         self._jobs: dict[str, Job[S]] = {}

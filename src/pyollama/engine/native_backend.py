@@ -76,7 +76,6 @@ class NativeBackend:
             rows=min(self._context.n_batch, self._context.n_ubatch),
             cells=self._cells(spec),
             sequences=self._context.n_seq_max - (1 if can_trim else 0),
-            mix=self.info.size_vram > 0,
             can_trim=can_trim,
             can_undo=can_undo,
             part=self._context.n_ctx if can_trim else 0,

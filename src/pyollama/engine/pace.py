@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLOWDOWN = 4.0
+SLOWDOWN = 3.5
 """A step with prefill may take this many times as long as one without."""
 
-MIN_CHUNK = 64
-"""Below this a row of a prompt costs more than in a full batch."""
+MIN_CHUNK = 8
+"""Fewer rows of a prompt would drag it out; at a long context even these may be a whole step."""
 
 BURST_SECONDS = 3.0
 """Prompts that take longer than this together are no burst: they are spread."""
@@ -30,14 +30,6 @@ class Demand:
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """At most ``tokens`` of prompts in the next step; ``first``: streams wait for all of them."""
-
-    tokens: int
-    first: bool = False
-
-
 class Pace:
     """Learns from the duration of past steps; knows no clock of its own."""
 
@@ -54,19 +46,19 @@ class Pace:
             cost = max(seconds - others, seconds * 0.1) / prefill_rows
             self._prefill = _mean(self._prefill, cost)
 
-    def share(self, rows: int, demand: Demand) -> Share:
-        """What prompts get of the next step of ``rows`` rows.
+    def share(self, rows: int, demand: Demand) -> int:
+        """How many tokens of prompts the next step of ``rows`` rows may compute.
 
-        While nobody streams they get all of it. In a burst they also do: where most requests have
+        While nobody streams as many as there is room for. In a burst too: where most requests have
         only just come and their prompts are soon computed, finishing those first serves everybody,
         because streams that start together also decode together.
         """
         if not demand.streams + demand.fresh or self._is_burst(demand):
-            return Share(rows, first=True)
+            return rows
         if self._decode is None or self._prefill is None:
-            return Share(min(2 * MIN_CHUNK, rows))
+            return min(4 * MIN_CHUNK, rows)
         extra = (SLOWDOWN - 1.0) * self._decode
-        return Share(min(max(int(extra / self._prefill), MIN_CHUNK), rows))
+        return min(max(int(extra / self._prefill), MIN_CHUNK), rows)
 
     def _is_burst(self, demand: Demand) -> bool:
         if demand.prompts + demand.fresh <= demand.streams or self._prefill is None:

@@ -1,11 +1,10 @@
 """What the next step computes: continuous batching as pure policy.
 
 Every step runs one batch of rows: one row for each sequence that streams, and prompts in chunks, by
-priority and then in the order of admission, within an explicit budget. Where mixed batches are
-slow, steps for streams and steps for prompts take turns. A request is admitted as soon as a slot is
-idle and there are cells for its prompt; who is next, :class:`Waiting` says. When cells run out
-although all retired prefixes are gone, the youngest request of the lowest priority gives way: its
-state is kept outside, and it goes on when there is room again.
+priority and then in the order of admission, within an explicit budget. A request is admitted as
+soon as a slot is idle and there are cells for its prompt; who is next, :class:`Waiting` says. When
+cells run out although all retired prefixes are gone, the youngest request of the lowest priority
+gives way: its state is kept outside, and it goes on when there is room again.
 
 Sequences share prefixes, also while they run. A request whose prompt begins like one that is being
 computed right now waits for that one (its leader) and then copies, so that a prefix is computed
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from pyollama.engine.edits import Edit, Placement
-from pyollama.engine.pace import Demand, Share
+from pyollama.engine.pace import Demand
 from pyollama.engine.prefix import common_prefix
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slot import Slot
@@ -93,17 +92,10 @@ class Plan:
 
 
 class Scheduler:
-    """Decides; whoever runs the plan reports back with :meth:`computed` and :meth:`finish`.
+    """Decides; whoever runs the plan reports back with :meth:`computed` and :meth:`finish`."""
 
-    ``mix`` lets rows of streams and of prompts share a batch.
-    """
-
-    def __init__(
-        self, slots: Slots, *, can_shift: bool, mix: bool, tier: Tier | None = None
-    ) -> None:
+    def __init__(self, slots: Slots, *, can_shift: bool, tier: Tier | None = None) -> None:
         self._slots = slots
-        self._mix = mix
-        self._prompts_turn = False
         self._can_shift = can_shift
         self._tier = tier
         self._waiting = Waiting()
@@ -142,8 +134,8 @@ class Scheduler:
     def add(self, sequence: Sequence) -> None:
         self._waiting.add(sequence)
 
-    def plan(self, rows: int, share: Share) -> Plan:
-        """The next step, of at most ``rows`` rows; ``share`` is what prompts get of it.
+    def plan(self, rows: int, share: int) -> Plan:
+        """The next step, of at most ``rows`` rows; ``share`` is how many prompts get of them.
 
         ``rows`` has to be larger than the number of requests that may run, or prompts might never
         get a row.
@@ -358,20 +350,16 @@ class Scheduler:
 
     # --- what is computed -------------------------------------------------------------------------
 
-    def _chunks(self, rows: int, share: Share) -> list[Chunk]:
+    def _chunks(self, rows: int, share: int) -> list[Chunk]:
         self._adapters.choose([sequence.adapters for sequence in self._running if _ready(sequence)])
         streams = self._streams(rows)
         if streams:
             self._slots.keep_bound()
         if len(streams) == len(self._running):
             return streams
-        budget = self._prompt_budget(min(share.tokens, rows - len(streams)), streams)
+        budget = self._prompt_budget(min(share, rows - len(streams)), streams)
         streams = [chunk for chunk in streams if chunk.sequence.slot is not None]
-        prompts = self._prompt_chunks(budget)
-        if self._mix or not streams or not prompts:
-            return streams + prompts
-        self._prompts_turn = share.first or not self._prompts_turn
-        return prompts if self._prompts_turn else streams
+        return streams + self._prompt_chunks(budget)
 
     def _streams(self, rows: int) -> list[Chunk]:
         """A row for each stream, and cells for all of these rows."""

@@ -74,12 +74,11 @@ def alone(tokens: list[int], adapters: Adapters | None, n: int = 8) -> str:
         max_size=8,
     ),
     st.booleans(),
-    st.booleans(),
 )
 def test_answers_are_those_of_a_lone_request(
-    wanted: list[tuple[int, list[int], Adapters | None]], mix: bool, can_trim: bool
+    wanted: list[tuple[int, list[int], Adapters | None]], can_trim: bool
 ) -> None:
-    bench = Bench(SimulatedBackend(mix=mix, can_trim=can_trim))
+    bench = Bench(SimulatedBackend(can_trim=can_trim))
     prompts = [(SYSTEM[:n] + own, adapters) for n, own, adapters in wanted]
     bench.run(*(ask(str(n), *prompt) for n, prompt in enumerate(prompts)))
     for n, (tokens, adapters) in enumerate(prompts):

@@ -527,7 +527,6 @@ backends = st.builds(
     rows=st.sampled_from([8, 16, 64]),
     can_trim=st.booleans(),
     can_undo=st.sampled_from([None, True]),
-    mix=st.booleans(),
 )
 
 

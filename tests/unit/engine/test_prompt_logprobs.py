@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from tests.unit.engine.simulated import SimulatedBackend, SimulatedSampler
 
 from pyollama.engine.generator import Generator
@@ -71,9 +70,8 @@ def test_with_an_answer_that_is_as_ever() -> None:
     assert with_scores.usage.completion_tokens == without.usage.completion_tokens == 6
 
 
-@pytest.mark.parametrize("mix", [True, False])
-def test_in_company_and_with_the_prefix_in_the_cache(mix: bool) -> None:
-    ends = Bench(SimulatedBackend(mix=mix)).run(
+def test_in_company_and_with_the_prefix_in_the_cache() -> None:
+    ends = Bench(SimulatedBackend()).run(
         GenerateRequest("plain", LONG, max_tokens=9),
         scored("a", LONG, 4),
         scored("b", OTHER),

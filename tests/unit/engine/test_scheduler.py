@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pyollama.engine.edits import Placement, Shift
-from pyollama.engine.pace import Demand, Share
+from pyollama.engine.pace import Demand
 from pyollama.engine.scheduler import MIN_SHARED, Plan, Scheduler
 from pyollama.engine.sequence import Sequence
 from pyollama.engine.slots import Slots
@@ -24,12 +24,11 @@ class Bench:
         retained: int | None = None,
         can_trim: bool = True,
         can_shift: bool = True,
-        mix: bool = True,
     ) -> None:
         self.slots = Slots(
             sequences or slots, cells=cells, running=slots, retained=retained, can_trim=can_trim
         )
-        self.scheduler = Scheduler(self.slots, can_shift=can_shift, mix=mix)
+        self.scheduler = Scheduler(self.slots, can_shift=can_shift)
 
     def add(
         self,
@@ -44,9 +43,8 @@ class Bench:
         self.scheduler.add(sequence)
         return sequence
 
-    def step(self, rows: int = 64, prefill: int | None = None, *, first: bool = False) -> Plan:
-        share = Share(rows if prefill is None else prefill, first)
-        plan = self.scheduler.plan(rows, share)
+    def step(self, rows: int = 64, prefill: int | None = None) -> Plan:
+        plan = self.scheduler.plan(rows, rows if prefill is None else prefill)
         for chunk in plan.chunks:
             self.scheduler.computed(chunk)
             if chunk.outputs:
@@ -75,24 +73,6 @@ def test_streams_come_first_and_prefill_keeps_to_its_budget() -> None:
     late = bench.add(range(100))
     assert counts(bench.step(rows=32, prefill=10), stream, late) == [1, 10]
     assert counts(bench.step(rows=4, prefill=10), stream, late) == [1, 3]
-
-
-def test_streams_and_prompts_take_turns_where_mixed_batches_are_slow() -> None:
-    bench = Bench(mix=False)
-    stream = bench.add([1, 2])
-    bench.step()
-    late = bench.add(range(50))
-    turns = [counts(bench.step(prefill=20), stream, late) for _ in range(6)]
-    assert turns == [[0, 20], [1, 0], [0, 20], [1, 0], [0, 10], [1, 1]]
-
-
-def test_streams_wait_where_prompts_go_first() -> None:
-    bench = Bench(mix=False)
-    stream = bench.add([1, 2])
-    bench.step()
-    late = bench.add(range(50))
-    turns = [counts(bench.step(prefill=20, first=True), stream, late) for _ in range(4)]
-    assert turns == [[0, 20], [0, 20], [0, 10], [1, 1]]
 
 
 def test_admission_is_by_slot_and_first_come_first_served() -> None:

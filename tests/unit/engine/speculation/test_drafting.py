@@ -155,7 +155,6 @@ requests = st.builds(
     st.lists(st.sampled_from([None, Aborted("now"), OutOfCells("now")]), max_size=20),
     st.integers(1, 4),
     st.sampled_from([8, 16, 64]),
-    st.booleans(),
     st.sampled_from([0.0, 0.3]),
     st.integers(0, 5),
 )
@@ -164,11 +163,10 @@ def test_any_company_gives_the_answers_of_a_lone_request(
     failures: list[Exception | None],
     n_slots: int,
     rows: int,
-    mix: bool,
     wrong: float,
     seed: int,
 ) -> None:
-    backend = SimulatedBackend(n_slots=n_slots, rows=rows, mix=mix)
+    backend = SimulatedBackend(n_slots=n_slots, rows=rows)
     bench = drafting(backend, wrong=wrong, seed=seed)
     backend.failures = failures
     wanted = [msgspec.structs.replace(each, id=str(n)) for n, each in enumerate(wanted)]
