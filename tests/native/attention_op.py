@@ -29,8 +29,8 @@ class _Sizes(ctypes.Structure):
 class Attention:
     """What is attended to. ``queries``: streams, heads, tokens, key size. ``keys`` and ``values``:
     streams, key heads, cells, size. ``mask``, added to the scores: streams, tokens, cells.
-    ``sinks``: one score per head that takes weight and has no value. ``max_bias`` > 0 multiplies the
-    mask by slopes (ALiBi), ``soft_cap`` > 0 bends scores towards that bound.
+    ``sinks``: one score per head that takes weight and has no value. ``max_bias`` > 0 multiplies
+    the mask by slopes (ALiBi), ``soft_cap`` > 0 bends scores towards that bound.
     """
 
     queries: Floats
