@@ -20,7 +20,11 @@ is something to do about it, a ``hint``. HTTP numbers live in ``server/`` only.
     ├── StoreError                  the store on disk is damaged, full or read-only
     │   ├── DigestMismatch          content does not hash to the name it was given
     │   ├── InvalidManifest         a manifest that is not one
-    │   └── InvalidGGUF             a file that is not a sound GGUF
+    │   ├── InvalidGGUF             a file that is not a sound GGUF
+    │   └── InvalidBundle           a file that is not a sound bundle of models
+    ├── RegistryError               a registry could not or would not do what was asked
+    │   ├── RegistryUnreachable     no answer came, or it broke off
+    │   └── AccessDenied            the registry does not let this user in
     ├── EngineError                 a loaded model failed
     │   ├── NativeError             llama.cpp or the binding reported a failure
     │   │   └── OutOfCells          no room in the KV cache for a batch; nothing was changed
@@ -139,6 +143,24 @@ class InvalidManifest(StoreError):
 
 class InvalidGGUF(StoreError):
     code = "invalid_gguf"
+
+
+class RegistryError(PyollamaError):
+    """``details["status"]`` is the HTTP status, absent when there was no answer to speak of."""
+
+    code = "registry_error"
+
+
+class RegistryUnreachable(RegistryError):
+    code = "registry_unreachable"
+
+
+class AccessDenied(RegistryError):
+    code = "access_denied"
+
+
+class InvalidBundle(StoreError):
+    code = "invalid_bundle"
 
 
 class EngineError(PyollamaError):

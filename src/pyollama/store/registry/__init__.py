@@ -1,0 +1,1 @@
+"""Models from and to registries that speak the protocol of OCI registries, as Ollama's does."""
