@@ -57,9 +57,9 @@ class Application:
         await self.pool.close()
 
 
-def build(settings: Settings) -> Application:
-    """Put the parts together; nothing is started yet."""
-    store = Store(
+def open_store(settings: Settings) -> Store:
+    """The models on disk, for what needs no server."""
+    return Store(
         settings.models,
         builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
         keep_unused=settings.noprune,
@@ -67,6 +67,11 @@ def build(settings: Settings) -> Application:
             check_template=_check_template, detect_template=_detect_template, quantize=quantize
         ),
     )
+
+
+def build(settings: Settings) -> Application:
+    """Put the parts together; nothing is started yet."""
+    store = open_store(settings)
     texts = TextSides(
         Vocabularies(_open_vocabulary),
         _open_jinja,

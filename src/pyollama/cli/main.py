@@ -25,6 +25,7 @@ _COMMANDS = {
     "ps": ("ps", "List running models"),
     "cp": ("cp", "Copy a model"),
     "rm": ("rm", "Remove a model"),
+    "store": ("store", "Check, tidy up and carry the models on disk"),
     "bench": ("bench", "Measure how fast a model is"),
 }
 _ALIASES = {"start": "serve", "ls": "list"}
@@ -69,6 +70,19 @@ class Command(_Help):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spelled = [f"{arg}={self._bare[arg]}" if arg in self._bare else arg for arg in args]
         return super().parse_args(ctx, spelled)
+
+
+class Group(_Help, click.Group):
+    """A command that has commands of its own."""
+
+    def __init__(self, *args: Any, usage: str = "", **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        self.usage = usage
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        super().format_options(ctx, formatter)
 
 
 class Root(_Help, click.Group):

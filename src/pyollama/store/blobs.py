@@ -75,7 +75,8 @@ class Blobs:
 
     def put(self, data: bytes) -> tuple[str, bool]:
         """Store ``data``: its digest, and whether it was new."""
-        if self.has(digest := digest_of(data)):
+        digest = digest_of(data)
+        if self.has(digest) and self.size(digest) == len(data):
             self.touch(digest)
             return digest, False
         with self.writer() as writer:
@@ -99,10 +100,13 @@ class Blobs:
             return writer.commit(), not existed
 
     def settle(self, temporary: Path, digest: str) -> bool:
-        """Give a synced temporary file its final name; ``False`` if the blob was there before."""
+        """Give a synced temporary file its final name; ``False`` if the blob was there before.
+
+        One of another length is damaged and gives way.
+        """
         path = self.path(digest)
         with disk_errors("write", path):
-            if path.is_file():
+            if path.is_file() and path.stat().st_size == temporary.stat().st_size:
                 self.touch(digest)
                 temporary.unlink()
                 return False
@@ -122,7 +126,7 @@ class Blobs:
         try:
             yield path
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # what stays is deleted at a later start
                 path.unlink()
 
     def delete(self, digest: str) -> bool:
@@ -217,6 +221,7 @@ class BlobWriter:
 
     def abort(self) -> None:
         """Throw away what was written; without effect after :meth:`commit`."""
-        self._file.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what stays is deleted at a later start
+            self._file.close()
+        with suppress(OSError):
             self._path.unlink()

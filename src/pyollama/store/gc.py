@@ -9,11 +9,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pyollama.errors import PyollamaError
+from pyollama.errors import InvalidManifest, PyollamaError
 from pyollama.store.blobs import Blobs
 from pyollama.store.digest import from_file_name
 from pyollama.store.files import TEMPORARY_FILES, disk_errors
@@ -28,17 +28,25 @@ GRACE = 3600.0
 _GROUP = re.compile(r"sha256-[0-9a-fA-F]{64}")
 
 
-def referenced(tree: ManifestTree) -> set[str] | None:
-    """The file names of all blobs that models need; ``None`` if a manifest cannot be read."""
+def referenced(tree: ManifestTree, but: Collection[Path] = ()) -> set[str]:
+    """The file names of all blobs that models need, ``but`` for those of some manifests.
+
+    :class:`InvalidManifest` if a manifest cannot be read.
+    """
     needed: set[str] = set()
     for name in tree.names():
+        if tree.path(name) in but:
+            continue
         try:
             manifest = parse_manifest(tree.read(name))
         except PyollamaError as error:
             if not os.path.lexists(tree.path(name)):  # deleted while we were looking
                 continue
-            log.warning("manifest of %s: %s", name.short, error)
-            return None
+            raise InvalidManifest(
+                f"the manifest of {name.short} cannot be read, so nobody knows which blobs it"
+                f" needs: {error}",
+                hint=f"delete that model ('pyollama rm {name.short}'), or bring its file back",
+            ) from error
         needed.update(layer.digest.replace(":", "-") for layer in manifest.blobs)
     return needed
 
@@ -46,49 +54,69 @@ def referenced(tree: ManifestTree) -> set[str] | None:
 def collect(digests: Iterable[str], tree: ManifestTree, blobs: Blobs) -> int:
     """Delete those of ``digests`` that no manifest names, at once; how many are gone."""
     candidates = set(digests)
-    needed = referenced(tree) if candidates else set()
-    if needed is None:
-        log.warning("corrupt manifests detected, unused blobs are kept")
+    try:
+        needed = referenced(tree) if candidates else set()
+    except InvalidManifest as error:
+        log.warning("corrupt manifests detected, unused blobs are kept: %s", error)
         return 0
     unused = [digest for digest in candidates if digest.replace(":", "-") not in needed]
     return sum(blobs.delete(digest) for digest in unused)
 
 
-def prune(tree: ManifestTree, blobs: Blobs, now: float | None = None) -> int:
-    """Tidy up after processes that ended early; how many files are gone.
+def horizon(now: float | None = None) -> float:
+    """What was written before this time may go if nothing needs it."""
+    return (time.time() if now is None else now) - GRACE
 
-    Deletes what is older than :data:`GRACE`: blobs that no manifest names, temporary files, and
-    partial downloads none of whose files was written since.
+
+def unneeded(tree: ManifestTree, blobs: Blobs, before: float) -> list[Path]:
+    """The files that processes which ended early have left, all older than ``before``.
+
+    They are blobs that no manifest names, temporary files, partial downloads none of whose files
+    was written since, and empty manifests, which is what a power cut leaves of one that was not
+    synced.
     """
-    horizon = (time.time() if now is None else now) - GRACE
+    with disk_errors("tidy up", blobs.folder):
+        stale = _stale(blobs.folder, before)
+        empty = _empty_manifests(tree, before)
+        # After the look at the blobs, so that it knows about more.
+        found = [blobs.folder / name for name in sorted(stale - referenced(tree, empty))]
+    with disk_errors("tidy up", tree.folder):
+        found += [path for path in sorted(tree.folder.glob(TEMPORARY_FILES)) if _old(path, before)]
+    return found + empty
+
+
+def prune(tree: ManifestTree, blobs: Blobs, now: float | None = None) -> list[Path]:
+    """Delete what is :func:`unneeded`; the files that are gone."""
+    before = horizon(now)
     with disk_errors("tidy up", blobs.folder):
         _rename_old(blobs.folder)
-        stale = _stale(blobs.folder, horizon)
-        needed = referenced(tree)  # after the look at the blobs, so that it knows about more
-        if needed is None:
-            log.warning("corrupt manifests detected, skipping prune operation")
-            return 0
-        deleted = sum(_drop(blobs, name, horizon) for name in stale - needed)
+    found = unneeded(tree, blobs, before)
     with disk_errors("tidy up", tree.folder):
-        for temporary in tree.folder.glob(TEMPORARY_FILES):
-            if temporary.stat().st_mtime < horizon:
-                temporary.unlink(missing_ok=True)
-                deleted += 1
+        deleted = [path for path in found if _drop(blobs, path, before)]
         tree.drop_empty_folders()
     return deleted
 
 
-def _drop(blobs: Blobs, name: str, horizon: float) -> bool:
-    path = blobs.folder / name
-    try:
-        if path.lstat().st_mtime >= horizon or path.is_dir():  # touched since: in use again
-            return False
-    except FileNotFoundError:
+def _drop(blobs: Blobs, path: Path, before: float) -> bool:
+    if not _old(path, before):  # touched since: in use again
         return False
-    if digest := from_file_name(name):
+    digest = from_file_name(path.name) if path.parent == blobs.folder else None
+    if digest:
         return blobs.delete(digest)
     path.unlink(missing_ok=True)
     return True
+
+
+def _old(path: Path, before: float) -> bool:
+    try:
+        return path.lstat().st_mtime < before and not path.is_dir()
+    except FileNotFoundError:
+        return False
+
+
+def _empty_manifests(tree: ManifestTree, before: float) -> list[Path]:
+    paths = (tree.path(name) for name in tree.names())
+    return [path for path in paths if _old(path, before) and path.lstat().st_size == 0]
 
 
 def _stale(folder: Path, horizon: float) -> set[str]:

@@ -7,10 +7,10 @@ rules: files appear complete, blobs before the manifest that names them.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from pyollama.errors import (
     InvalidName,
@@ -22,13 +22,16 @@ from pyollama.errors import (
 from pyollama.store import gc
 from pyollama.store.blobs import Blobs
 from pyollama.store.builtin import Builtin
+from pyollama.store.carry import read_bundle, write_bundle
 from pyollama.store.create import Build, CreateTools
 from pyollama.store.create_checks import check_request
 from pyollama.store.files import disk_errors
+from pyollama.store.lock import StoreLock
 from pyollama.store.manifest import Manifest, format_manifest, parse_manifest
 from pyollama.store.manifest_tree import ManifestTree
 from pyollama.store.model import StoredModel, missing_files, read_model
 from pyollama.store.name import Name, split_source
+from pyollama.store.verify import Finding, missing, verify
 from pyollama.types import CreateRequest, Progress
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ class Store:
         self._builtin = builtin
         self._keep_unused = keep_unused
         self._tools = tools or CreateTools()
-        self._lock = threading.RLock()  # held while a manifest and the blobs it needs must agree
+        self._lock = StoreLock(root)
         self._known: dict[Name, tuple[tuple[int, int, int], StoredModel]] = {}
 
     # --- looking --------------------------------------------------------------------------------
@@ -118,9 +121,11 @@ class Store:
         """Give a model a second name; what had that name before is replaced."""
         old = _name(source, f'source "{source}" is invalid')
         new = _name(destination, f'destination "{destination}" is invalid')
-        with self._lock, self.blobs.pinned() as pins:
+        with self._lock.changing(), self.blobs.pinned() as pins:
             if found := self._tree.find(old):
                 data = self._tree.read(found)
+                for layer in parse_manifest(data).blobs:
+                    self.blobs.require(layer.digest)
             elif shipped := self._shipped(old):
                 data = shipped.store_in(self.blobs, pins)
             else:
@@ -130,7 +135,7 @@ class Store:
     def delete(self, text: str) -> None:
         """Delete a model, and the blobs that no other model needs."""
         name = _name(text, f'name "{text}" is invalid')
-        with self._lock:
+        with self._lock.changing():
             found = self._tree.find(name)
             if found is None:
                 if self._shipped(name):
@@ -151,7 +156,7 @@ class Store:
         base_name = None
         if request.base and not request.remote_host:
             base_name = Name.parse(_local(request.base))
-        with self.blobs.pinned() as pins:
+        with self._lock.using(), self.blobs.pinned() as pins:
             build = Build(request, self.blobs, pins, self._tools)
             done = False
             try:
@@ -160,7 +165,7 @@ class Store:
                     base = yield from self._base(base_name, request.base, build)
                 manifest = yield from build.steps(base)
                 yield Progress("writing manifest")
-                self._commit(name, manifest)
+                self._commit(name, format_manifest(manifest), manifest)
                 done = True
             finally:
                 pins.release()
@@ -169,17 +174,69 @@ class Store:
         yield Progress("success")
 
     def prune(self) -> None:
-        """Delete what earlier runs left behind; done once, at the start."""
-        if self._keep_unused:
+        """Delete what earlier runs left behind; done once, at the start.
+
+        What is damaged, and whatever is in the way, is in the log, and everything else works.
+        """
+        for finding in missing(self._tree, self.blobs):
+            log.warning("%s: %s (%s)", finding.subject, finding.problem, ", ".join(finding.models))
+        if self._keep_unused or not self.root.is_dir():
             return
         try:
-            with self._lock:
-                deleted = gc.prune(self._tree, self.blobs)
+            deleted = self.tidy()
         except StoreError as error:
             log.warning("the store was not tidied up: %s", error)
         else:
             if deleted:
-                log.info("deleted %d unused files", deleted)
+                log.info("deleted %d unused files", len(deleted))
+
+    def tidy(self) -> Sequence[Path]:
+        """Delete what no model needs and is older than the grace; the files that are gone."""
+        with self._lock.changing(), self._lock.alone() as alone:
+            if not alone:
+                raise StoreError("another process is making or fetching a model")
+            return gc.prune(self._tree, self.blobs)
+
+    def unneeded(self) -> Sequence[Path]:
+        """What :meth:`tidy` would delete now."""
+        return gc.unneeded(self._tree, self.blobs, gc.horizon())
+
+    def verify(self) -> Iterator[Finding | Progress]:
+        """Check everything on disk; see :func:`pyollama.store.verify.verify`."""
+        return verify(self._tree, self.blobs)
+
+    # --- from machine to machine ----------------------------------------------------------------
+
+    def export(self, models: Iterable[str], out: IO[bytes]) -> Iterator[Progress]:
+        """Write a bundle of ``models``; errors of names come before anything is written."""
+        found = {}
+        for text in models:
+            name = _name(text, f'name "{text}" is invalid')
+            there = self._tree.find(name)
+            if there is None:
+                raise ModelNotFound(f"model '{text}' not found", model=name.short)
+            found[there] = self._tree.read(there)
+        return write_bundle(list(found.items()), self.blobs, out)
+
+    def import_bundle(self, source: IO[bytes]) -> Generator[Progress, None, None]:
+        """Take in the models of a bundle; those of the same names are replaced.
+
+        The manifests are written when all of the bundle has turned out to be sound.
+        """
+        with self._lock.using(), self.blobs.pinned() as pins:
+            made: set[str] = set()
+            done = False
+            try:
+                contents = yield from read_bundle(source, self.blobs, pins, made)
+                for name, data, manifest in contents.models:
+                    yield Progress(f"writing manifest of {name.short}")
+                    self._commit(name, data, manifest)
+                done = True
+            finally:
+                pins.release()
+                if not done:
+                    self._collect(made)
+        yield Progress("success")
 
     def _base(self, name: Name, text: str, build: Build) -> Generator[Progress, None, StoredModel]:
         if self._tree.find(name) is None:
@@ -191,11 +248,12 @@ class Store:
                 yield from self._tools.pull(text)
         return self.resolve(text)
 
-    def _commit(self, name: Name, manifest: Manifest) -> None:
-        with self._lock:
+    def _commit(self, name: Name, data: bytes, manifest: Manifest) -> None:
+        """Write the manifest ``data``, whose blobs have to be there."""
+        with self._lock.changing():
             for layer in manifest.blobs:
                 self.blobs.require(layer.digest)
-            self._write(self._tree.spell(name), format_manifest(manifest))
+            self._write(self._tree.spell(name), data)
 
     def _write(self, name: Name, data: bytes) -> None:
         """Write a manifest and delete the blobs that only its predecessor needed."""
@@ -211,9 +269,19 @@ class Store:
             return set()
 
     def _collect(self, digests: set[str]) -> None:
-        if digests and not self._keep_unused:
-            with self._lock:
-                gc.collect(digests, self._tree, self.blobs)
+        """Delete those of ``digests`` that nothing needs now. What cannot go yet goes later."""
+        if not digests or self._keep_unused:
+            return
+        try:
+            with self._lock.changing(), self._lock.alone() as alone:
+                if alone:
+                    gc.collect(digests, self._tree, self.blobs)
+                else:
+                    log.info(
+                        "unused blobs stay until the next start: another process may need them"
+                    )
+        except StoreError as error:
+            log.warning("unused blobs stay: %s", error)
 
 
 def _local(text: str) -> str:

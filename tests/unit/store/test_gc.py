@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyollama.errors import InvalidManifest
 from pyollama.store import gc
 from pyollama.store.blobs import Blobs
 from pyollama.store.manifest import CONFIG_TYPE, MODEL, Layer, Manifest, format_manifest
@@ -48,7 +49,7 @@ def test_only_old_and_unneeded_files_go(tree: ManifestTree, blobs: Blobs) -> Non
     make_old(blobs.folder)
     fresh, _ = blobs.put(b"fresh")
     (blobs.folder / "sha256-fresh").write_text("")
-    assert gc.prune(tree, blobs) == 2
+    assert len(gc.prune(tree, blobs)) == 2
     assert all(map(blobs.has, (*needed, fresh)))
     assert not blobs.has(unneeded)
     left = {path.name for path in blobs.folder.iterdir()}
@@ -63,16 +64,18 @@ def test_parts_of_a_download_live_and_die_together(tree: ManifestTree, blobs: Bl
         (blobs.folder / file).write_text("x")
     make_old(blobs.folder)
     os.utime(blobs.folder / names[2])
-    assert gc.prune(tree, blobs) == 0
+    assert len(gc.prune(tree, blobs)) == 0
     make_old(blobs.folder)
-    assert gc.prune(tree, blobs) == 3
+    assert len(gc.prune(tree, blobs)) == 3
 
 
 def test_nothing_goes_when_a_manifest_is_corrupt(tree: ManifestTree, blobs: Blobs) -> None:
     blobs.put(b"whose is it?")
     make_old(blobs.folder)
     tree.write(Name.parse("broken"), b"{")
-    assert gc.prune(tree, blobs) == 0
+    with pytest.raises(InvalidManifest, match="manifest of broken:latest cannot be read") as caught:
+        gc.prune(tree, blobs)
+    assert "pyollama rm broken:latest" in caught.value.hint
     digest, _ = blobs.put(b"candidate")
     assert gc.collect([digest], tree, blobs) == 0
     assert blobs.has(digest)
@@ -91,7 +94,7 @@ def test_empty_folders_and_temporary_manifests_go(tree: ManifestTree, blobs: Blo
     (tree.folder / ".write-old").write_text("")
     os.utime(tree.folder / ".write-old", (OLD, OLD))
     (tree.folder / ".write-new").write_text("")
-    assert gc.prune(tree, blobs) == 1
+    assert len(gc.prune(tree, blobs)) == 1
     assert sorted(path.name for path in tree.folder.iterdir()) == [
         ".write-new",
         "registry.ollama.ai",
@@ -111,4 +114,19 @@ def test_collecting_spares_what_others_need(tree: ManifestTree, blobs: Blobs) ->
 
 
 def test_an_empty_store_is_tidy(tree: ManifestTree, blobs: Blobs) -> None:
-    assert gc.prune(tree, blobs) == 0
+    assert len(gc.prune(tree, blobs)) == 0
+
+
+def test_an_empty_manifest_stops_nothing_once_it_is_old(tree: ManifestTree, blobs: Blobs) -> None:
+    """A power cut leaves one, where a file was renamed before its content was on disk."""
+    orphan, _ = blobs.put(b"orphan")
+    make_old(blobs.folder)
+    name = Name.parse("lost")
+    tree.write(name, b"")
+    with pytest.raises(InvalidManifest):
+        gc.prune(tree, blobs)
+    os.utime(tree.path(name), (OLD, OLD))
+    assert gc.unneeded(tree, blobs, gc.horizon()) == [blobs.path(orphan), tree.path(name)]
+    assert gc.prune(tree, blobs) == [blobs.path(orphan), tree.path(name)]
+    assert list(tree.names()) == []
+    assert list(tree.folder.iterdir()) == []
