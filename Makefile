@@ -19,7 +19,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help setup sync build run test lint format bench peers wheel sdist sanitize clean FORCE
+.PHONY: help setup sync build run test lint format fuzz bench peers registry wheel sdist sanitize clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,8 +88,20 @@ format:  ## let ruff and clang-format write what lint wants
 	$(BIN)/ruff format --quiet .
 	$(BIN)/clang-format -i $(NATIVE_SOURCES)
 
-test: lint sync  ## everything: lint, unit, native, api and e2e tests
+test: lint sync registry  ## everything: lint, unit, native, api and e2e tests
 	$(BIN)/python -m pytest
+
+# Debian's package is unpacked and not installed, which would start a registry as a service.
+REGISTRY := build/registry/usr/bin/docker-registry
+registry: $(if $(shell command -v docker-registry),,$(REGISTRY))  ## Docker's registry, for the tests
+
+$(REGISTRY):
+	@rm -rf build/registry && mkdir -p build/registry && cd build/registry && \
+		get() { apt-get download docker-registry; } && \
+		{ get || { apt-get update && get; }; } >download.log 2>&1 && \
+		dpkg-deb --extract docker-registry_*.deb . || \
+		echo "make: no docker-registry (on Debian: apt install docker-registry):" \
+			"tests that need one are skipped" >&2
 
 # The base interpreter sees the environment's packages through PYTHONPATH, but not its editable
 # install, which would put the ordinary extension first.
@@ -105,6 +117,14 @@ sanitize: setup  ## the native tests on an ASan and UBSan build of src/native
 	LD_PRELOAD="$(RUNTIMES)" PYTHONPATH="$(SANITIZED_PATH)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		$$($(BIN)/python -c 'import sys; print(sys._base_executable)') -m pytest tests/native
+
+SECONDS ?= 60
+fuzz: setup $(VENV)/.fuzz  ## readers of what others wrote, each for SECONDS=60, two at a time
+	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+$(VENV)/.fuzz: $(VENV)/.dependencies
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
 
 # --- measuring ------------------------------------------------------------------------------------
 
