@@ -12,7 +12,8 @@ import math
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,12 @@ Scalar = int | float | bool | str
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 18
 MAX_ELEMENTS = 1 << 22
-MAX_NAME = 1 << 16
-MAX_TEXT = 1 << 24
+"""Of all arrays together; the largest vocabularies of today have a third of that."""
+MAX_KEY = 1 << 16
+MAX_TENSOR_NAME = 1 << 10
+MAX_TEXT = 1 << 23
+MAX_TEXTS = 1 << 24
+"""Bytes of all texts that are not in arrays."""
 MAX_METADATA = 1 << 28
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 30
@@ -64,11 +69,15 @@ Value = Scalar | GGUFArray
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """``shape`` is in the order of the file, innermost first; ``offset`` counts from its start."""
+    """``shape`` is in the order of the file, innermost first; ``offset`` counts from its start.
+
+    ``kind`` is the number of the type, of which some types have two.
+    """
 
     name: str
     shape: tuple[int, ...]
     type: TensorType
+    kind: int
     offset: int
 
     @property
@@ -83,9 +92,16 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class GGUFHeader:
+    """``places`` says where in the file the type and value of a key begin and end.
+
+    ``order`` is that of the bytes: ``<`` or ``>``.
+    """
+
     path: Path
     version: int
+    order: str
     metadata: dict[str, Value]
+    places: dict[str, tuple[int, int]]
     tensors: tuple[TensorInfo, ...]
 
     @property
@@ -145,6 +161,9 @@ class _HeaderReader:
         self._source = source
         self._mtime_ns = mtime_ns
         self._wide = True
+        self._elements = MAX_ELEMENTS
+        self._texts = MAX_TEXTS
+        self._places: dict[str, tuple[int, int]] = {}
 
     def read(self) -> GGUFHeader:
         source = self._source
@@ -161,7 +180,7 @@ class _HeaderReader:
         n_keys = self._count(MAX_KEYS, "metadata keys")
         metadata = self._metadata(n_keys)
         tensors = self._tensors(n_tensors, _alignment(metadata))
-        return GGUFHeader(self._path, version, metadata, tensors)
+        return GGUFHeader(self._path, version, source.order, metadata, self._places, tensors)
 
     def _count(self, limit: int, what: str) -> int:
         count = self._source.integer("Q" if self._wide else "I")
@@ -172,8 +191,8 @@ class _HeaderReader:
     def _text(self, limit: int, what: str) -> bytes:
         return self._source.take(self._count(limit, f"bytes for a {what}"))
 
-    def _name(self, what: str) -> str:
-        raw = self._text(MAX_NAME, what)
+    def _name(self, limit: int, what: str) -> str:
+        raw = self._text(limit, what)
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
@@ -182,10 +201,14 @@ class _HeaderReader:
     def _metadata(self, count: int) -> dict[str, Value]:
         metadata: dict[str, Value] = {}
         for _ in range(count):
-            key = self._name("metadata key")
+            key = self._name(MAX_KEY, "metadata key")
+            if not key:
+                raise InvalidGGUF("GGUF has a metadata key without a name")
             if key in metadata:
                 raise InvalidGGUF(f"GGUF has the metadata key {key!r} twice")
+            begin = self._source.position
             metadata[key] = self._value(key)
+            self._places[key] = begin, self._source.position
             if self._source.position > MAX_METADATA:
                 raise InvalidGGUF(f"GGUF metadata is longer than {MAX_METADATA} bytes")
         return metadata
@@ -193,7 +216,9 @@ class _HeaderReader:
     def _value(self, key: str) -> Value:
         kind = self._source.integer("I")
         if kind == STRING:
-            return _decode(self._text(MAX_TEXT, "text value"))
+            raw = self._text(min(MAX_TEXT, self._texts), "text value")
+            self._texts -= len(raw)
+            return _decode(raw)
         if kind == ARRAY:
             return self._array(key)
         if kind not in SCALARS:
@@ -205,7 +230,8 @@ class _HeaderReader:
     def _array(self, key: str) -> GGUFArray:
         source = self._source
         kind = source.integer("I")
-        length = self._count(MAX_ELEMENTS, f"elements in {key!r}")
+        length = self._count(self._elements, f"elements in {key!r}")
+        self._elements -= length
         start = source.position
         if kind == STRING:
             source.skip_texts(length, "Q" if self._wide else "I", MAX_TEXT)
@@ -241,18 +267,19 @@ class _HeaderReader:
         for tensor in found:
             if tensor.offset % alignment:
                 raise InvalidGGUF(f'tensor "{tensor.name}" is not aligned to {alignment} bytes')
-            placed = TensorInfo(tensor.name, tensor.shape, tensor.type, base + tensor.offset)
+            placed = replace(tensor, offset=base + tensor.offset)
             if placed.offset + placed.size > self._source.size:
                 raise InvalidGGUF(
                     f'tensor "{tensor.name}" offset+size ({placed.offset + placed.size})'
                     f" exceeds file size ({self._source.size})"
                 )
             tensors.append(placed)
+        _check_overlaps(tensors)
         return tuple(tensors)
 
     def _tensor(self) -> TensorInfo:
         source = self._source
-        name = self._name("tensor name")
+        name = self._name(MAX_TENSOR_NAME, "tensor name")
         n_dimensions = source.integer("I")
         if not 1 <= n_dimensions <= MAX_DIMENSIONS:
             raise InvalidGGUF(f'tensor "{name}" has {n_dimensions} dimensions')
@@ -263,12 +290,18 @@ class _HeaderReader:
         tensor_type = TENSOR_TYPES[kind]
         if 0 in shape or math.prod(shape) >= 1 << 63 or shape[0] % tensor_type.block_size:
             raise InvalidGGUF(f'tensor "{name}" has the impossible shape {list(shape)}')
-        return TensorInfo(name, shape, tensor_type, offset)
+        return TensorInfo(name, shape, tensor_type, kind, offset)
+
+
+def _check_overlaps(tensors: list[TensorInfo]) -> None:
+    for first, second in pairwise(sorted(tensors, key=lambda tensor: tensor.offset)):
+        if first.offset + first.size > second.offset:
+            raise InvalidGGUF(f'tensors "{first.name}" and "{second.name}" overlap')
 
 
 def _alignment(metadata: dict[str, Value]) -> int:
     value = metadata.get("general.alignment", 32)
-    if not isinstance(value, int) or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
+    if type(value) is not int or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
         raise InvalidGGUF(f"GGUF has the alignment {value!r}, which is not a power of two")
     return value
 

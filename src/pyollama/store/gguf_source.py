@@ -16,6 +16,7 @@ _WINDOW = 1 << 20
 _SMALL = 1 << 12
 _WORTHWHILE = 64
 _LONG = 1 << 12
+_PER_TEXT = 64
 
 
 class Source:
@@ -58,20 +59,30 @@ class Source:
 
     def skip_texts(self, count: int, length_layout: str, limit: int) -> None:
         """Skip ``count`` texts, each after its length, none longer than ``limit`` bytes."""
-        window, stretch = _SMALL, 1
+        window, stretch = _SMALL, 16
         while count > 0:
             done = self._skip_short_texts(count, window) if length_layout == "Q" else 0
             count -= done
             if done >= _WORTHWHILE:
-                window, stretch = min(2 * window, _WINDOW), 1
+                window, stretch = min(2 * window, _WINDOW), 16
                 continue
-            for _ in range(min(count, stretch)):
-                length = self.integer(length_layout)
-                if length > limit:
-                    raise InvalidGGUF(f"GGUF claims {length} bytes for a text")
-                self.skip(length)
-            count -= min(count, stretch)
+            count -= self._skip_one_by_one(min(count, stretch), length_layout, limit)
             window, stretch = _SMALL, min(2 * stretch, _LONG)
+
+    def _skip_one_by_one(self, count: int, length_layout: str, limit: int) -> int:
+        """Skip as many texts as lie in a piece of the file, at least one, at most ``count``."""
+        form = _compiled(self.order + length_layout)
+        wanted = max(form.size, min(_PER_TEXT * count, _WINDOW, self.size - self.position))
+        begin = position = self._ready(wanted)
+        last, done = begin + wanted - form.size, 0
+        while done < count and position <= last:
+            (length,) = form.unpack_from(self._window, position)
+            if length > limit:
+                raise InvalidGGUF(f"GGUF claims {length} bytes for a text")
+            position += form.size + length
+            done += 1
+        self.skip(position - begin)
+        return done
 
     def _skip_short_texts(self, count: int, window_size: int) -> int:
         """Skip as many texts as can be told apart at once, at most ``count``; how many.
