@@ -14,7 +14,7 @@ from pyollama.types import JSON, Message, Tool, ToolCall
 _DEFAULT_SYSTEM = (
     "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
 )
-_CALL_RULES = """
+CALL_RULES = """
 
 If you choose to call a function ONLY reply in the following format with NO suffix:
 
@@ -101,7 +101,7 @@ def _tool_section(tools: Sequence[Tool]) -> str:
     described = "".join(map(_tool, tools))
     return (
         "\n\n# Tools\n\nYou have access to the following functions:\n\n"
-        f"<tools>{described}\n</tools>{_CALL_RULES}"
+        f"<tools>{described}\n</tools>{CALL_RULES}"
     )
 
 
