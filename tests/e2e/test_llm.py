@@ -57,6 +57,16 @@ def test_generate(llm: LLM) -> None:
     assert llm.generate(llm.tokenize(PROMPT), temperature=0, max_tokens=8).text == answer.text
 
 
+def test_a_draft_model_changes_no_answer(llm: LLM, path: Path, tmp_path: Path) -> None:
+    draft = tiny.llama_like(tmp_path / "draft.gguf", n_layer=1)
+    expected = llm.generate(PROMPT, temperature=0, max_tokens=40, max_draft=0)
+    with LLM(path, draft=draft, n_ctx=256, n_threads=1) as drafting:
+        answer = drafting.generate(PROMPT, temperature=0, max_tokens=40)
+    assert answer.tokens == expected.tokens
+    with pytest.raises(ModelNotFound, match="nowhere"):
+        LLM(path, draft="nowhere.gguf")
+
+
 @pytest.mark.parametrize(
     ("wanted", "pattern"),
     [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import httpx
 import ollama
 import psutil
 import pytest
@@ -69,6 +70,38 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert status.status == "success"
     yield client
     client._client.close()
+
+
+@pytest.fixture
+def draft(client: ollama.Client, tmp_path: Path) -> Iterator[str]:
+    path = tiny.llama_like(tmp_path / "draft.gguf", n_layer=1)
+    client.create("draft", files={path.name: client.create_blob(path)})
+    yield "draft"
+    client.delete("draft")
+
+
+def test_a_request_names_its_draft_model(server: Server, client: ollama.Client, draft: str) -> None:
+    def ask(**options: Any) -> httpx.Response:
+        """The official client would leave out an option that it does not know."""
+        fixed = {"temperature": 0, "num_predict": 40, **options}
+        body = {"model": "tiny", "prompt": "a cat", "options": fixed, "stream": False}
+        answer: httpx.Response = client._client.post("/api/generate", json=body)
+        return answer
+
+    def said(**options: Any) -> tuple[str, psutil.Process]:
+        """The answer, and the process that the model is in."""
+        return ask(**options).json()["response"], server.workers()[-1]
+
+    client.generate("vectors", keep_alive=0)
+    client.generate("tiny", keep_alive=0)
+    plain, without = said()
+    drafted, with_draft = said(draft_model=draft)
+    assert drafted == plain and with_draft != without
+    assert said() == (plain, with_draft), "a request that names none is served as well"
+    for name, status in (("nowhere", 404), ("tiny", 400), (7, 500)):
+        refused = ask(draft_model=name)
+        assert refused.status_code == status and "draft" in refused.json()["error"]
+    client.generate("tiny", keep_alive=0)
 
 
 def test_listing(client: ollama.Client) -> None:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pyollama.engine.backend import Backend
 from pyollama.engine.loop import Abort, Close, Embed, EngineLoop, Generate, Restore, Sink
@@ -34,7 +34,7 @@ from pyollama.types import (
 )
 
 if TYPE_CHECKING:
-    from pyollama.engine.native_backend import LoadProgress
+    from pyollama.engine.native_backend import LoadProgress, NativeBackend
 
 
 class EngineCore:
@@ -61,8 +61,8 @@ class EngineCore:
     @classmethod
     def load(cls, spec: LoadSpec, sink: Sink, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        backend, tier, drafter = _load(spec, progress)
-        return cls(backend, sink, tier, drafter)
+        parts = load_parts(spec, progress)
+        return cls(parts.backend, sink, parts.tier, parts.drafter)
 
     def submit(self, request: GenerateRequest | EmbedRequest) -> None:
         """Take a request; raises ``EngineClosed`` instead if there will be no events for it."""
@@ -168,7 +168,7 @@ class Engine:
     @classmethod
     def load(cls, spec: LoadSpec, progress: LoadProgress | None = None) -> Self:
         """Load a model; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
-        return cls(*_load(spec, progress))
+        return cls(*load_parts(spec, progress))
 
     @property
     def info(self) -> EngineInfo:
@@ -232,10 +232,17 @@ def _generated(event: EngineEvent) -> Tokens | ContextShifted | Finished:
     return event
 
 
-def _load(
-    spec: LoadSpec, progress: LoadProgress | None
-) -> tuple[Backend[Any], Tier | None, Drafter | None]:
+class Parts(NamedTuple):
+    """What an engine is made of."""
+
+    backend: NativeBackend
+    tier: Tier | None
+    drafter: Drafter | None
+
+
+def load_parts(spec: LoadSpec, progress: LoadProgress | None = None) -> Parts:
+    """Load them; takes as long as that takes. ``progress`` can cancel it (``Aborted``)."""
     from pyollama.engine.native_backend import load
 
     backend = load(spec, progress)
-    return backend, keeper_for(spec, backend), drafter_for(spec, backend)
+    return Parts(backend, keeper_for(spec, backend), drafter_for(spec, backend))

@@ -22,14 +22,13 @@ from pyollama.chat.interface import Turn
 from pyollama.chat.native import jinja_opener
 from pyollama.chat.prompt import prompt_tokens
 from pyollama.config import Settings
-from pyollama.engine.engine import Engine
-from pyollama.engine.native_backend import load
+from pyollama.engine.engine import Engine, load_parts
 from pyollama.engine.spec import LoadSpec
 from pyollama.engine.state import fingerprint, pack, unpack
-from pyollama.engine.tiers.keeper import keeper_for
-from pyollama.errors import EngineError, InvalidRequest, ModelLoadError
+from pyollama.errors import EngineError, InvalidRequest
 from pyollama.llm.answers import AsyncStream, ChatAnswer, Completion, Last, Score, Stream
 from pyollama.llm.choices import Wanted, several
+from pyollama.llm.loading import default_context, draft_weights, weights, with_tiers
 from pyollama.llm.messages import Messages, read_messages
 from pyollama.llm.options import (
     ChatOptions,
@@ -41,8 +40,6 @@ from pyollama.llm.options import (
 from pyollama.llm.portal import Portal
 from pyollama.llm.session import Session
 from pyollama.llm.source import find_model
-from pyollama.runtime.devices import memory
-from pyollama.runtime.fit import default_prefix_ram
 from pyollama.service.answering import Answering
 from pyollama.service.chat import conversation
 from pyollama.service.checks import check_media, check_task, check_wanted, think_value
@@ -50,7 +47,6 @@ from pyollama.service.generation import next_id
 from pyollama.service.options import merge
 from pyollama.service.texts import TextSide, facts_of
 from pyollama.service.vocabulary import Vocabulary
-from pyollama.store.model import StoredModel
 from pyollama.types import (
     Adapters,
     ChatRequest,
@@ -69,14 +65,13 @@ from pyollama.types import (
 T = TypeVar("T")
 Prompt = str | Sequence[int]
 
-DEFAULT_CONTEXT = 4096
-
 
 class LLM:
     """A loaded model.
 
-    ``model`` is the path of a GGUF file or the name of a model in the store. It runs up to
-    ``n_slots`` requests at a time, each with a context of ``n_ctx`` tokens; further ones wait.
+    ``model`` is the path of a GGUF file or the name of a model in the store, ``draft`` likewise a
+    small model of the same family whose guesses make it faster. It runs up to ``n_slots`` requests
+    at a time, each with a context of ``n_ctx`` tokens; further ones wait.
     Everything may be called from any thread, the ``a...`` methods from any event loop. Leave a
     ``with`` or ``async with`` block, or call :meth:`close`, to free the memory.
     """
@@ -85,6 +80,7 @@ class LLM:
         self,
         model: str | os.PathLike[str],
         *,
+        draft: str | os.PathLike[str] | None = None,
         n_ctx: int = 0,
         n_slots: int = 4,
         n_threads: int = 0,
@@ -96,13 +92,12 @@ class LLM:
     ) -> None:
         settings = settings or Settings.load()
         self._stored = find_model(model, settings)
-        if self._stored.model_path is None:
-            raise ModelLoadError(f"{model}: the model has no weights on this machine")
         self._defaults = merge(self._stored.params, {})
         spec = LoadSpec(
-            path=str(self._stored.model_path),
+            path=weights(self._stored, model),
             adapters=tuple(map(str, self._stored.adapter_paths)),
-            n_ctx=n_ctx or self._defaults.load.num_ctx or _default_context(self._stored),
+            draft_path=draft_weights(self._stored, draft, settings),
+            n_ctx=n_ctx or self._defaults.load.num_ctx or default_context(self._stored),
             n_slots=n_slots,
             n_threads=n_threads,
             n_gpu_layers=n_gpu_layers,
@@ -111,13 +106,10 @@ class LLM:
             type_k=cache_type,
             type_v=cache_type,
             flash_attn=flash_attn,
-            prefix_ram=_prefix_ram(settings),
-            prefix_disk=settings.prefix_disk,
-            prefix_dir=str(settings.prefix_dir),
         )
-        backend = load(spec)
-        self._native = backend.model
-        self._engine = Engine(backend, keeper_for(spec, backend))
+        parts = load_parts(with_tiers(spec, settings))
+        self._native = parts.backend.model
+        self._engine = Engine(*parts)
         self._portal = Portal()
         # One thread for all texts: more of them would only take turns with the event loop.
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
@@ -533,18 +525,6 @@ class LLM:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _default_context(model: StoredModel) -> int:
-    trained = model.details.context_length
-    return min(DEFAULT_CONTEXT, trained) if trained else DEFAULT_CONTEXT
-
-
-def _prefix_ram(settings: Settings) -> int:
-    if settings.prefix_ram is not None:
-        return settings.prefix_ram
-    free, _ = memory()
-    return default_prefix_ram(free)
 
 
 def _check_single(n: int | None, best_of: int | None) -> None:

@@ -84,7 +84,7 @@ class Policy:
 class Wish:
     """What a request wants loaded. ``automatic``: nobody asked for this ``n_ctx``.
 
-    ``draft`` is the path of a draft model, or empty.
+    ``draft`` is the path of a draft model, or empty: then it does not matter whether there is one.
     """
 
     path: str
@@ -97,7 +97,7 @@ class Wish:
     @property
     def key(self) -> tuple[str, ...]:
         """Equal for everything that one loaded model can serve."""
-        return (self.path, self.draft, *self.adapters)
+        return (self.path, *self.adapters)
 
     def met_by(self, other: Wish, *, n_ctx: int, n_ctx_train: int) -> bool:
         """Whether what was loaded for ``other``, with ``n_ctx``, will do.
@@ -111,7 +111,8 @@ class Wish:
             return False
         mine, theirs = self.options, other.options
         return (
-            (mine.num_gpu is None or mine.num_gpu < 0 or mine.num_gpu == theirs.num_gpu)
+            self.draft in ("", other.draft)
+            and (mine.num_gpu is None or mine.num_gpu < 0 or mine.num_gpu == theirs.num_gpu)
             and mine.num_batch in (None, theirs.num_batch)
             and mine.main_gpu in (None, theirs.main_gpu)
             and mine.use_mmap in (None, theirs.use_mmap)

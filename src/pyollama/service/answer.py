@@ -13,7 +13,7 @@ from pyollama.chat.interface import Turn
 from pyollama.runtime.pool import ModelPool
 from pyollama.service.answering import Answering
 from pyollama.service.fitting import FittedPrompt, Room
-from pyollama.service.library import Resolver, find_to_run, find_to_unload
+from pyollama.service.library import Resolver, find_to_run, find_to_unload, with_draft
 from pyollama.service.options import merge
 from pyollama.service.texts import TextSide, TextSides
 from pyollama.store.model import StoredModel
@@ -46,6 +46,7 @@ class AnswerService(ABC, Generic[R]):
         model = await find_to_run(self._store, request.model)
         turn = self._turn(model, request)
         options = merge(model.params, request.options)
+        model = await with_draft(self._store, model, options.draft_model)
         async with self._pool.lease(model, options.load, request.keep_alive) as loaded:
             ready = time.monotonic_ns()
             if not asks:

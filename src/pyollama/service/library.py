@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
-from pyollama.errors import CloudDisabled, InvalidName, ModelNotFound
+from pyollama.errors import CloudDisabled, InvalidName, InvalidRequest, ModelNotFound
 from pyollama.store.model import StoredModel
 from pyollama.store.name import Name, split_source
 
@@ -36,6 +37,20 @@ async def find_to_unload(store: Resolver, name: str, running: Iterable[StoredMod
             if model.name.short.lower() == wanted:
                 return model
         raise
+
+
+async def with_draft(store: Resolver, model: StoredModel, name: str) -> StoredModel:
+    """``model`` with the draft model that a request names, if it does."""
+    if not name:
+        return model
+    draft = await _find(store, name, f"draft model '{name}' not found")
+    if draft.model_path is None or draft.model_path == model.model_path:
+        raise InvalidRequest(
+            f"model '{name}' cannot draft for '{model.name.short}'",
+            hint="name a smaller model of the same family",
+            field="options.draft_model",
+        )
+    return replace(model, draft_path=draft.model_path)
 
 
 async def find_to_embed(store: Resolver, name: str) -> StoredModel:

@@ -27,8 +27,8 @@ class Options:
     """The options of one request, sorted by who needs them.
 
     ``num_predict`` < 0 means no limit of its own; ``num_keep`` < 0 means the whole prompt. At most
-    ``draft_num_predict`` tokens are drafted at a time, < 0 leaves that to the engine. ``adapters``
-    take the place of the model's own.
+    ``draft_num_predict`` tokens are drafted at a time, < 0 leaves that to the engine, by the model
+    called ``draft_model`` if it is not empty. ``adapters`` take the place of the model's own.
     """
 
     load: LoadOptions
@@ -36,6 +36,7 @@ class Options:
     num_predict: int = -1
     num_keep: int = 4
     draft_num_predict: int = -1
+    draft_model: str = ""
     stop: tuple[str, ...] = ()
     adapters: Adapters | None = None
 
@@ -57,7 +58,7 @@ def merge(parameters: Mapping[str, Any], requested: Mapping[str, Any]) -> Option
     return Options(
         load=LoadOptions(**_picked(values, _LOAD)),
         sampling=SamplingParams(**_picked(values, _SAMPLING)),
-        **_picked(values, ("num_predict", "num_keep", "draft_num_predict", "stop")),
+        **_picked(values, _OTHER),
     )
 
 
@@ -97,6 +98,12 @@ def _number(name: str, value: Any) -> float:
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _bad(name, "of type boolean")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _bad(name, "of type string")
     return value
 
 
@@ -143,15 +150,14 @@ _LOAD_KINDS: dict[str, Callable[[str, Any], Any]] = {
     "use_mmap": _boolean,
     "num_thread": _integer,
 }
-_KINDS = (
-    _SAMPLING_KINDS
-    | _LOAD_KINDS
-    | {
-        "num_predict": _integer,
-        "num_keep": _integer,
-        "draft_num_predict": _integer,
-        "stop": _texts,
-    }
-)
+_OTHER_KINDS: dict[str, Callable[[str, Any], Any]] = {
+    "num_predict": _integer,
+    "num_keep": _integer,
+    "draft_num_predict": _integer,
+    "draft_model": _text,
+    "stop": _texts,
+}
+_KINDS = _SAMPLING_KINDS | _LOAD_KINDS | _OTHER_KINDS
 _SAMPLING = tuple(_SAMPLING_KINDS)
 _LOAD = tuple(_LOAD_KINDS)
+_OTHER = tuple(_OTHER_KINDS)

@@ -85,12 +85,17 @@ def test_a_draft_model_is_counted_and_passed_on(tmp_path: Path) -> None:
     assert [each.spec.draft_path for each in placements[:2]] == ["", str(draft)]
 
 
-def test_a_draft_model_belongs_to_what_is_loaded() -> None:
+def test_a_model_with_a_draft_model_serves_requests_without_one() -> None:
     plain = stored("a", "/w")
-    drafting = replace(plain, draft_path=Path("/d"))
     ours = loader()
-    keys = {ours.wish(model, LoadOptions()).key for model in (plain, drafting)}
-    assert len(keys) == 2
+    without, small, other = (
+        ours.wish(replace(plain, draft_path=path), LoadOptions())
+        for path in (None, Path("/d"), Path("/e"))
+    )
+    assert without.key == small.key
+    met = {"n_ctx": without.n_ctx, "n_ctx_train": without.n_ctx}
+    assert without.met_by(small, **met) and small.met_by(small, **met)
+    assert not small.met_by(without, **met) and not small.met_by(other, **met)
 
 
 def test_weights_that_are_not_there_are_a_load_error() -> None:
