@@ -7,7 +7,7 @@ rules: files appear complete, blobs before the manifest that names them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,7 @@ from pyollama.errors import (
     StoreError,
 )
 from pyollama.store import gc
-from pyollama.store.blobs import Blobs
+from pyollama.store.blobs import Blobs, Pins
 from pyollama.store.builtin import Builtin
 from pyollama.store.carry import read_bundle, write_bundle
 from pyollama.store.create import Build, CreateTools
@@ -172,6 +172,27 @@ class Store:
                 if not done:
                     self._collect(build.made)
         yield Progress("success")
+
+    def spelled(self, name: Name) -> Name:
+        """``name`` with the spelling that names in the store have already."""
+        return self._tree.spell(name)
+
+    def take_in(
+        self, name: Name, fetch: Callable[[Pins], Generator[Progress, None, bytes]]
+    ) -> Generator[Progress, None, None]:
+        """Store a model from elsewhere: ``fetch`` brings its blobs and returns its manifest.
+
+        The manifest is stored byte for byte. Blobs that came stay even if the rest fails.
+        """
+        with self._lock.using(), self.blobs.pinned() as pins:
+            data = yield from fetch(pins)
+            manifest = parse_manifest(data)
+            yield Progress("writing manifest")
+            kept = {layer.digest for layer in manifest.blobs}
+            replaced = self._digests(self._tree.spell(name)) - kept
+            self._commit(name, data, manifest)
+            if any(not self.blobs.has(digest) for digest in replaced):
+                yield Progress("removing unused layers")
 
     def prune(self) -> None:
         """Delete what earlier runs left behind; done once, at the start.
