@@ -53,7 +53,7 @@ $(VENV)/.options: FORCE
 $(VENV)/.installed: $(VENV)/.dependencies $(VENV)/.options vendor/llama.cpp/pin.toml
 	@echo "setup: llama.cpp, the extension and pyollama itself (the first time takes minutes)"
 	@CMAKE_ARGS='$(CMAKE_ARGS)' $(BIN)/python -m pip install --quiet --no-build-isolation \
-		--config-settings=build-dir=$(BUILD) --editable .
+		--config-settings=build-dir=$(BUILD) --editable '.[convert]'
 	@touch $@
 
 sync: $(VENV)/.dependencies

@@ -34,13 +34,14 @@ ARROWS: dict[str, set[str]] = {
     "engine": {"errors", "types"},
     "worker": {"errors", "types", "log", "engine"},
     "chat": {"errors", "types"},
+    "convert": {"errors", "types"},
     "store": {"errors", "types", "builtin"},
     "runtime": LEAVES | {"chat", "engine", "store", "worker"},
     "service": LEAVES | {"chat", "engine", "runtime", "store"},
     "server": LEAVES | {"service"},
     "llm": LEAVES | {"builtin", "chat", "engine", "runtime", "service", "store"},
     "compose": LEAVES
-    | {"builtin", "chat", "engine", "runtime", "server", "service", "store", "worker"},
+    | {"builtin", "chat", "convert", "engine", "runtime", "server", "service", "store", "worker"},
     "cli": LEAVES | {"client", "compose", "gateway"},
     "gateway": LEAVES | {"client"},
 }

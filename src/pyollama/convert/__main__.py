@@ -1,0 +1,35 @@
+"""``python -m pyollama.convert``: one conversion, asked for on stdin, answered on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import msgspec
+
+from pyollama.convert.job import Job
+from pyollama.convert.work import run
+
+_NICENESS = 10
+
+
+def main() -> None:
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    os.nice(_NICENESS)  # models that answer somebody go first
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    outcome = run(job)
+    answer.write(msgspec.json.encode(outcome))
+    answer.close()
+    os._exit(0)  # the thread above holds stdin
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What the process that reads somebody's model files may not do.
+
+The files are weights, JSON and texts, but the libraries that read them can load code that such
+files name, and download. So before anything is read, this process gives that up: an audit hook
+cannot be taken off again.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+_FORBIDDEN = (
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "socket.sendmsg",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+    "pickle.find_class",
+)
+
+
+def enter(max_file_bytes: int) -> None:
+    """No network, no other programs, no pickled code, no file longer than ``max_file_bytes``."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, args: tuple[object, ...]) -> None:
+    if event in _FORBIDDEN:
+        raise PermissionError(f"reading a model does not need {event}")
