@@ -99,9 +99,13 @@ class _Weights:
 
 
 def _write(
-    path: Path, arch: str, n_layer: int, fill: Callable[[gguf.GGUFWriter, _Weights], None]
+    path: Path,
+    arch: str,
+    n_layer: int,
+    fill: Callable[[gguf.GGUFWriter, _Weights], None],
+    split_every: int = 0,
 ) -> Path:
-    writer = gguf.GGUFWriter(path, arch)
+    writer = gguf.GGUFWriter(path, arch, split_max_tensors=split_every)
     writer.add_context_length(N_CTX_TRAIN)
     writer.add_embedding_length(N_EMBD)
     writer.add_block_count(n_layer)
@@ -129,11 +133,13 @@ def llama_like(
     pooling: gguf.PoolingType | None = None,
     n_layer: int = 2,
     n_extra: int = 0,
+    split_every: int = 0,
 ) -> Path:
     """A decoder with a plain KV cache; ``qwen2`` has biases in its attention.
 
     No special token is ever among its forty likeliest, so that answers only end at a limit. With
-    ``pooling`` it is one for embeddings, ``n_extra`` makes the vocabulary larger.
+    ``pooling`` it is one for embeddings, ``n_extra`` makes the vocabulary larger. With
+    ``split_every`` it is several files of so many tensors, named after ``path``.
     """
 
     def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
@@ -150,7 +156,7 @@ def llama_like(
             weights.ones(f"blk.{i}.ffn_norm.weight")
             weights.gated_ffn(f"blk.{i}")
 
-    return _write(path, arch, n_layer, fill)
+    return _write(path, arch, n_layer, fill, split_every)
 
 
 def gemma3_like(path: Path) -> Path:

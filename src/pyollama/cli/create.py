@@ -12,6 +12,7 @@ import click
 from pyollama.cli.arguments import exactly
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
+from pyollama.cli.model_files import model_files
 from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
 from pyollama.errors import InvalidName, PyollamaError
@@ -20,16 +21,21 @@ from pyollama.store.name import Name
 
 JSON = dict[str, Any]
 _CHUNK = 1 << 20
+_DEFAULT = "Modelfile"
 
 
 @click.command("create", cls=Command, usage="MODEL")
 @click.argument("arguments", nargs=-1)
-@click.option("-f", "--file", "path", default="Modelfile", help="Modelfile to create from")
+@click.option("-f", "--file", "path", default=_DEFAULT, help="Modelfile to create from")
 @click.option("-q", "--quantize", help="Quantize to this type (for example Q4_K_M)")
-def command(arguments: tuple[str, ...], path: str, quantize: str | None) -> None:
+@click.option("--draft-quantize", help="Quantize the DRAFT model to this type")
+def command(
+    arguments: tuple[str, ...], path: str, quantize: str | None, draft_quantize: str | None
+) -> None:
     """Create a model from a Modelfile
 
     Files that the Modelfile names are uploaded first, those the server holds already are not.
+    Without a Modelfile the model files of the current folder are taken.
     """
     (model,) = exactly(1, arguments)
     try:
@@ -40,13 +46,18 @@ def command(arguments: tuple[str, ...], path: str, quantize: str | None) -> None
     for name in modelfile.deprecated_parameters:
         click.echo(f"warning: parameter {name} is deprecated")
     body = _request(modelfile) | {"model": model}
-    if quantize is not None:
-        body["quantize"] = quantize
+    draft = modelfile.last("draft")
+    if draft_quantize and not draft:
+        raise PyollamaError("--draft-quantize requires a DRAFT model")
+    asked = {"quantize": quantize, "draft_quantize": draft_quantize}
+    body |= {key: value for key, value in asked.items() if value is not None}
     with connect() as client, ProgressDisplay() as display:
         uploads = _Uploads(client, folder, display)
         body |= uploads.sources(modelfile.sources)
         if adapter := modelfile.last("adapter"):
             body["adapters"] = uploads.named(adapter)
+        if draft:
+            body["draft_files"] = uploads.draft(draft, modelfile.sources)
         for progress in client.create(body):
             display.show(progress)
 
@@ -56,6 +67,8 @@ def _read(path: Path) -> tuple[Modelfile, Path]:
     try:
         return parse_modelfile(path.read_bytes()), path.parent
     except FileNotFoundError as error:
+        if path == Path(_DEFAULT):
+            return parse_modelfile(b"FROM ."), path.parent
         raise PyollamaError(f"no Modelfile at {path}", hint="name one with --file PATH") from error
     except OSError as error:
         raise PyollamaError(f"cannot read {path}: {error.strerror}") from error
@@ -108,6 +121,13 @@ class _Uploads:
             raise PyollamaError(f"no such file: {name}")
         return self._upload(path)
 
+    def draft(self, name: str, sources: tuple[str, ...]) -> dict[str, str]:
+        """The same for a draft model, which cannot be the model itself."""
+        paths = [self._local(source) for source in sources]
+        if (path := self._local(name)) and path in paths:
+            raise PyollamaError(f"DRAFT must not reference the same local path as FROM: {name}")
+        return self.named(name)
+
     def _local(self, name: str) -> Path | None:
         path = self._folder / Path(name).expanduser()
         return path if path.exists() else None
@@ -115,10 +135,7 @@ class _Uploads:
     def _upload(self, path: Path) -> dict[str, str]:
         if path.is_file():
             return {path.name: self._push(path)}
-        files = {child.name: self._push(child) for child in sorted(path.glob("*.gguf"))}
-        if not files:
-            raise PyollamaError(f"no GGUF files found in {path}")
-        return files
+        return {name: self._push(child) for name, child in model_files(path).items()}
 
     def _push(self, path: Path) -> str:
         self._display.show({"status": "gathering model components"})

@@ -18,11 +18,21 @@ from pyollama.store.blobs import Blobs, Pins
 from pyollama.store.create_checks import check_info, remote_url
 from pyollama.store.digest import digest_of
 from pyollama.store.gguf import GGUFHeader, is_gguf, read_gguf
-from pyollama.store.layers import describe, media_type, messages_bytes, params_bytes, text_bytes
+from pyollama.store.importing import Converter, Importer, make_draft
+from pyollama.store.layers import (
+    Part,
+    describe,
+    existing,
+    messages_bytes,
+    params_bytes,
+    status,
+    text_bytes,
+)
 from pyollama.store.manifest import CONFIG_TYPE, Layer, Manifest
 from pyollama.store.model import StoredModel
 from pyollama.store.model_config import ModelConfig, format_config
-from pyollama.store.quantize import Quantizer, quantized, source_type, target_type
+from pyollama.store.name import Name
+from pyollama.store.quantize import FULL_TYPES, Quantizer, quantized, source_type, target_type
 from pyollama.store.texts import Texts
 from pyollama.types import CreateRequest, Progress
 
@@ -54,6 +64,7 @@ class CreateTools:
     check_template: Callable[[str], None] = _accept
     detect_template: Callable[[str], DetectedTemplate | None] = _detect_none
     quantize: Quantizer | None = None
+    convert: Converter | None = None
     pull: Callable[[str], Iterator[Progress]] | None = None
 
 
@@ -67,15 +78,6 @@ _FAMILY_DEFAULTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 _EMBEDDED = ("a.", "mm.", "mtp.", "s.", "v.")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A layer of the new model, what to say about it, and its header if it is a GGUF file."""
-
-    layer: Layer
-    status: str
-    header: GGUFHeader | None = None
 
 
 @dataclass(slots=True)
@@ -156,21 +158,17 @@ class Build:
             origin = base.name.short if layer.media_type == media.MODEL else layer.origin
             header = read_gguf(path) if is_file and is_gguf(path) else None
             taken = msgspec.structs.replace(layer, origin=origin)
-            self.parts.append(Part(taken, _existing(layer.digest), header))
+            self.parts.append(Part(taken, existing(layer.digest), header))
         if not any(part.header for part in self.parts):  # a format we do not read
             known = ("model_family", "model_families", "model_type", "file_type")
             kept = {key: getattr(base.config, key) for key in known}
             self.config = msgspec.structs.replace(self.config, **kept)
 
     def _import_files(self, files: Mapping[str, str], quantize_to: str) -> Iterator[Progress]:
-        yield from self._import_gguf(files)
+        self.parts += yield from self._importer().weights(files, _outtype(quantize_to))
         found = [part for part in self.parts if part.layer.media_type == media.MODEL]
         if len(found) > 1:
-            raise InvalidRequest(
-                "only one model file is supported",
-                hint="merge a split model with llama-gguf-split --merge first",
-                field="files",
-            )
+            raise InvalidRequest("only one model file is supported", field="files")
         if found and not quantize_to and not _is_monolith(found[0].header):
             yield Progress("verifying conversion")
         for part in found:
@@ -197,57 +195,27 @@ class Build:
             self.parts.append(self._put(media.PARAMS, params_bytes(parameters)))
 
     def _import_adapters(self, files: Mapping[str, str]) -> Iterator[Progress]:
-        if len(files) > 1:
-            raise InvalidRequest("only one adapter is currently supported", field="adapters")
-        before = len(self.parts)
-        yield from self._import_gguf(files)
-        for part in self.parts[before:]:
+        weights = (part.header for part in self.parts if part.layer.media_type == media.MODEL)
+        base = self.request.files or {}
+        made = yield from self._importer().adapter(files, base, next(weights, None))
+        for part in made:
             if part.layer.media_type != media.ADAPTER:
                 raise InvalidRequest("the adapter file does not hold an adapter", field="adapters")
+        self.parts += made
 
     def _import_draft(self, files: Mapping[str, str]) -> Iterator[Progress]:
-        before = len(self.parts)
-        yield from self._import_gguf(files)
-        for place, part in enumerate(self.parts[before:], before):
-            draft = msgspec.structs.replace(part.layer, media_type=media.DRAFT)
-            self.parts[place] = Part(draft, part.status, part.header)
+        made = yield from self._importer().weights(files, _outtype(self.request.draft_quantize))
+        for part in made:
+            self.parts.append(make_draft(part))
             family = part.header.architecture if part.header else ""
             facts = {"model_format": "gguf", "architecture": family}
             self.config = msgspec.structs.replace(self.config, draft=facts)
         if self.request.draft_quantize:
             yield from self._quantize(media.DRAFT, target_type(self.request.draft_quantize))
 
-    def _import_gguf(self, files: Mapping[str, str]) -> Iterator[Progress]:
-        kind = self._file_kind(files)
-        if kind == "safetensors":
-            yield Progress("converting model")
-            raise StoreError(
-                "safetensors files cannot be converted by this version",
-                hint="make a GGUF file with llama.cpp's convert_hf_to_gguf.py and use that",
-            )
-        if kind != "gguf":
-            raise InvalidRequest("unknown type", field="files")
-        for digest in files.values():
-            yield Progress("parsing GGUF")
-            self.pins.add([digest])
-            path = self.blobs.require(digest)
-            if not is_gguf(path):
-                raise InvalidRequest("supplied file was not in GGUF format", field="files")
-            header = read_gguf(path)
-            self.blobs.touch(digest)
-            layer = Layer(media_type(header), digest, self.blobs.size(digest))
-            self.parts.append(Part(layer, _existing(digest), header))
-
-    def _file_kind(self, files: Mapping[str, str]) -> str:
-        """By the ending of a name, else by content."""
-        if any(name.endswith(".safetensors") for name in files):
-            return "safetensors"
-        for name, digest in files.items():
-            if name.endswith(".gguf"):
-                return "gguf"
-            if self.blobs.has(digest) and is_gguf(self.blobs.path(digest)):
-                return "gguf"
-        return ""
+    def _importer(self) -> Importer:
+        name = Name.parse(self.request.model).model
+        return Importer(self.blobs, self._note, self.tools.convert, name)
 
     # --- what is changed about them -------------------------------------------------------------
 
@@ -270,7 +238,7 @@ class Build:
                 digest, new = self.blobs.adopt(path)
             self._note(digest, new)
             layer = Layer(kind, digest, self.blobs.size(digest))
-            self.parts[place] = Part(layer, _status(digest, new), header)
+            self.parts[place] = Part(layer, status(digest, new), header)
 
     def _apply_changes(self) -> None:
         request = self.request
@@ -297,20 +265,12 @@ class Build:
         self.pins.add([digest_of(data)])
         digest, new = self.blobs.put(data)
         self._note(digest, new)
-        return Part(Layer(kind, digest, len(data)), _status(digest, digest in self.made))
+        return Part(Layer(kind, digest, len(data)), status(digest, digest in self.made))
 
     def _note(self, digest: str, new: bool) -> None:
         self.pins.add([digest])
         if new:
             self.made.add(digest)
-
-
-def _status(digest: str, new: bool) -> str:
-    return f"{'creating new' if new else 'using existing'} layer {digest}"
-
-
-def _existing(digest: str) -> str:
-    return _status(digest, new=False)
 
 
 def _is_monolith(header: GGUFHeader | None) -> bool:
@@ -324,3 +284,8 @@ def _not_full(kind: str, header: GGUFHeader) -> str:
     if kind == media.DRAFT:
         return f"draft quantization requires an unquantized draft model, got {header.file_type}"
     return "quantization is only supported for F16, BF16 and F32 models"
+
+
+def _outtype(quantize_to: str) -> str:
+    """What safetensors files become on the way to a type; 16 bits stay as they are."""
+    return quantize_to.lower() if quantize_to in FULL_TYPES else "auto"

@@ -16,7 +16,7 @@ _FIELDS = {"quantization_level": "file_type", "parameter_size": "model_type"}
 
 def check_request(request: CreateRequest) -> None:
     """Raise for paths, digests and combinations that cannot be."""
-    for files in (request.files, request.draft_files):
+    for files in (request.files, request.adapters, request.draft_files):
         for path in files or ():
             if not all(part not in ("", ".", "..") for part in path.split("/")) or "\\" in path:
                 raise InvalidRequest("file path must be relative", field="files")

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyollama.errors import InvalidRequest
 from pyollama.store import manifest as media
 from pyollama.store.gguf import GGUFHeader
 from pyollama.store.jsontext import encode_json, plain_numbers
+from pyollama.store.manifest import Layer
 from pyollama.store.model_config import ModelConfig
 from pyollama.store.quantities import human_count
 from pyollama.types import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A layer of the new model, what to say about it, and its header if it is a GGUF file."""
+
+    layer: Layer
+    status: str
+    header: GGUFHeader | None = None
+
+
+def status(digest: str, new: bool) -> str:
+    return f"{'creating new' if new else 'using existing'} layer {digest}"
+
+
+def existing(digest: str) -> str:
+    return status(digest, new=False)
 
 
 def text_bytes(text: str, field: str) -> bytes:

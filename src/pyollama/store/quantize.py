@@ -15,7 +15,7 @@ Quantizer = Callable[[Path, Path, str], None]
 """Writes a copy of one file to another, quantised to the type of that name."""
 
 _ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
-_FULL = ("F32", "F16", "BF16")
+FULL_TYPES = ("F32", "F16", "BF16")
 _NO_DIGEST = "0000000000000000000"
 _POLL = 0.2
 
@@ -37,7 +37,7 @@ def source_type(header: GGUFHeader) -> str:
     """The file type of weights that may be quantised, with F32 by its name."""
     stated = header.metadata.get("general.file_type")
     name = FILE_TYPES.get(stated, "") if isinstance(stated, int) else ""
-    return name if name in _FULL else ""
+    return name if name in FULL_TYPES else ""
 
 
 def quantized(

@@ -14,7 +14,7 @@ from pyollama.store.store import Store
 Tensor = tuple[str, Sequence[int], int, bytes]
 """Name, shape, number of the type, content."""
 
-_SCALARS = {4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 12: "d"}
+_SCALARS = {2: "H", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 12: "d"}
 STRING, ARRAY = 8, 9
 
 

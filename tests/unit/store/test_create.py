@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from pyollama.errors import (
     TemplateError,
 )
 from pyollama.store.create import CreateTools, DetectedTemplate
+from pyollama.store.gguf import read_gguf
 from pyollama.store.modelfile import parse_modelfile
 from pyollama.store.show import modelfile_text
 from pyollama.store.store import Store
 from pyollama.types import CreateRequest, Message, Progress
 
 Make = Callable[..., bytes]
-STRING, U32, BOOL = 8, 4, 7
+STRING, U16, U32, I32, BOOL = 8, 2, 4, 5, 7
 EXISTING, NEW = "using existing layer", "creating new layer"
 
 
@@ -206,6 +207,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"files": {"/x.gguf": "GGUF"}}, InvalidRequest, "file path must be relative"),
     ({"files": {"../x.gguf": "GGUF"}}, InvalidRequest, "file path must be relative"),
     ({"files": {"a/./x.gguf": "GGUF"}}, InvalidRequest, "file path must be relative"),
+    ({"base": "base", "adapters": {"../a": "GGUF"}}, InvalidRequest, "file path must be relative"),
     ({"files": {"": "GGUF"}}, InvalidRequest, "file path must be relative"),
     ({"files": {"x.gguf": ""}}, InvalidRequest, "invalid digest format"),
     ({"files": {"x.bin": "OTHER"}}, InvalidRequest, "unknown type"),
@@ -290,12 +292,90 @@ def test_refused_while_the_file_is_parsed(
         next(progress)
 
 
-def test_safetensors_are_named(store: Store) -> None:
-    progress = store.create(CreateRequest(model="new", files={"m.safetensors": put(store, b"x")}))
+def test_safetensors_need_a_configuration_and_a_converter(store: Store) -> None:
+    files = {"model.safetensors": put(store, b"x"), "run.py": put(store, b"program")}
+    progress = store.create(CreateRequest(model="new", files=files))
     assert next(progress).status == "converting model"
-    with pytest.raises(StoreError, match="safetensors") as caught:
+    with pytest.raises(InvalidRequest, match=r"open config\.json: no such file"):
         next(progress)
-    assert "convert_hf_to_gguf.py" in caught.value.hint
+    files["config.json"] = put(store, b"{}")
+    with pytest.raises(StoreError, match="cannot convert safetensors files"):
+        steps(store, files=files)
+
+
+def test_only_what_a_converter_reads_is_laid_before_it(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def convert(folder: Path, target: Path, **_: Any) -> Generator[Progress, None, bool]:
+        seen.append(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()))
+        yield Progress("converting model")
+        raise StoreError("enough")
+
+    store = Store(tmp_path / "models", tools=CreateTools(convert=convert))
+    digest = put(store, b"{}")
+    names = ("config.json", "model.safetensors", "own.py", "a/config.json", "weights.bin")
+    with pytest.raises(StoreError, match="enough"):
+        steps(store, files=dict.fromkeys(names, digest))
+    assert seen == [["a/config.json", "config.json", "model.safetensors"]]
+    assert files(store.blobs.folder) == [digest.replace(":", "-")]
+
+
+def part(gguf_bytes: Make, number: int, count: int, *tensors: Any, total: int = 3) -> bytes:
+    metadata = {"split.no": (U16, number), "split.count": (U16, count)}
+    metadata |= {"split.tensors.count": (I32, total)}
+    if number == 0:
+        metadata |= {"general.architecture": (STRING, "llama"), "kept": (STRING, "kept")}
+    return gguf_bytes(metadata, tensors)
+
+
+class TestSplit:
+    TENSORS = (("a", (8,), 0, b"a" * 32), ("b", (8, 2), 1, b"b" * 32), ("c", (8,), 0, b"c" * 32))
+
+    def test_the_parts_become_one_file(self, store: Store, gguf_bytes: Make) -> None:
+        first = put(store, part(gguf_bytes, 0, 2, *self.TENSORS[:2]))
+        second = put(store, part(gguf_bytes, 1, 2, *self.TENSORS[2:]))
+        statuses = steps(store, files={"2.gguf": second, "1.gguf": first})
+        assert list(dict.fromkeys(statuses)) == [
+            *("parsing GGUF", "merging split GGUF", "verifying conversion", NEW),
+            *("writing manifest", "success"),
+        ]
+        path = store.resolve("new").model_path
+        assert path
+        header = read_gguf(path)
+        assert header.metadata == {"general.architecture": "llama", "kept": "kept"}
+        data = path.read_bytes()
+        assert [data[t.offset : t.offset + t.size] for t in header.tensors] == [
+            tensor[3] for tensor in self.TENSORS
+        ]
+
+    @pytest.mark.parametrize(
+        ("numbers", "message"),
+        [
+            ([(0, 3), (2, 3)], "part 2 of 3 is missing"),
+            ([(1, 2)], "part 1 of 2 is missing"),
+            ([(0, 2), (0, 2)], r'"1\.gguf": it says it is part 1 of 2, and so does another file'),
+            ([(0, 2), (5, 2)], r'"1\.gguf": it says it is part 6 of 2, which cannot be'),
+            ([(0, 2), (1, 3)], "parts of different models"),
+            ([(0, 65535)], "part 2 of 65535 is missing"),
+            ([(0, 2), (1, 2)], "the parts hold 2 tensors of 3"),
+        ],
+    )
+    def test_parts_that_do_not_fit_together(
+        self, store: Store, gguf_bytes: Make, numbers: list[tuple[int, int]], message: str
+    ) -> None:
+        made = {
+            f"{place}.gguf": part(gguf_bytes, *number, (f"t{place}", (8,), 0, bytes(32)))
+            for place, number in enumerate(numbers)
+        }
+        with pytest.raises(InvalidRequest, match=message):
+            steps(store, files={name: put(store, data) for name, data in made.items()})
+
+    def test_a_tensor_belongs_to_one_part(self, store: Store, gguf_bytes: Make) -> None:
+        digests = [
+            put(store, part(gguf_bytes, number, 2, self.TENSORS[0], total=2)) for number in (0, 1)
+        ]
+        with pytest.raises(InvalidRequest, match="two parts hold the same tensor"):
+            steps(store, files={"1.gguf": digests[0], "2.gguf": digests[1]})
 
 
 def test_an_adapter_has_to_be_one(store: Store, base: str, gguf: str) -> None:
