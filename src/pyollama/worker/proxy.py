@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import count
 from typing import Self, TypeVar, assert_never, cast
 
-import msgspec
-
 from pyollama.engine.spec import LoadSpec
 from pyollama.errors import (
     EngineClosed,
@@ -366,7 +364,7 @@ class _Channel(asyncio.Protocol):
         try:
             for body in self._reader.feed(data):
                 self._receive(wire.decode_from_worker(body))
-        except (EngineError, msgspec.DecodeError) as error:
+        except wire.UNREADABLE as error:
             self._condemn(f"sent what cannot be read ({error})")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -95,6 +95,8 @@ FromWorker = Progress | Ready | LoadFailed | Events | Pong | Log
 _encoder = msgspec.msgpack.Encoder()
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+UNREADABLE = (EngineError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a :class:`FrameReader` and the decoders raise for bytes that are no messages."""
 
 
 def encode(message: ToWorker | FromWorker) -> bytearray:

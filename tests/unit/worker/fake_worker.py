@@ -6,6 +6,7 @@ The path of the load says how the load goes; a request counts up to ``max_tokens
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -111,6 +112,9 @@ class FakeLoading:
                 raise ModelLoadError("broken: not a model", hint="take another")
             case "crash":
                 raise ZeroDivisionError("a bug while loading")
+            case path if path.startswith("sends "):
+                os.write(int(sys.argv[1]), bytes.fromhex(path.removeprefix("sends ")))
+                time.sleep(60)
             case "silent":
                 time.sleep(60)
             case "slow":

@@ -319,3 +319,14 @@ def test_the_worker_imports_no_server_and_no_store() -> None:
     unwanted = ("fastapi", "starlette", "uvicorn", "pydantic", "httpx", "asyncio")
     ours = ("pyollama.store", "pyollama.server", "pyollama.service", "pyollama.runtime")
     assert not [name for name in modules if name.startswith((*unwanted, *ours))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xc1", b"\x81\xa4type\xa5ab\x8frt", b"\x82\xa4type\xa3log\xa1x" + b"\x91" * 5000],
+    ids=["empty", "no message", "no text", "deep"],
+)
+async def test_what_cannot_be_read_ends_the_worker(body: bytes) -> None:
+    frame = len(body).to_bytes(4, "little") + body
+    with pytest.raises(PyollamaError, match="sent what cannot be read"):
+        await start(f"sends {frame.hex()}")
