@@ -11,13 +11,14 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from pyollama import builtin, log
+from pyollama import _native, builtin, log
 from pyollama._native import Model, drain_log, quantize
 from pyollama.chat.autodetect import detect
 from pyollama.chat.format import OpenJinja
 from pyollama.chat.gotemplates import GoTemplate
 from pyollama.chat.native import jinja_opener
 from pyollama.config import Settings
+from pyollama.convert.process import Converter
 from pyollama.runtime.fit import Policy
 from pyollama.runtime.loader import ModelLoader
 from pyollama.runtime.pool import ModelPool
@@ -33,6 +34,9 @@ from pyollama.store.builtin import Builtin
 from pyollama.store.create import CreateTools, DetectedTemplate
 from pyollama.store.store import Store
 from pyollama.worker.health import WorkerLimits
+
+_CONVERTER = Path(_native.__file__).parent / "converter"
+"""Where the build puts llama.cpp's converter: beside the binding."""
 
 _IDLE = 24 * 3600
 """Seconds an idle connection stays open. Ollama never closes one, so clients do not expect it: a
@@ -64,7 +68,10 @@ def open_store(settings: Settings) -> Store:
         builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
         keep_unused=settings.noprune,
         tools=CreateTools(
-            check_template=_check_template, detect_template=_detect_template, quantize=quantize
+            check_template=_check_template,
+            detect_template=_detect_template,
+            quantize=quantize,
+            convert=Converter(_CONVERTER),
         ),
     )
 
