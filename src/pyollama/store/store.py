@@ -158,7 +158,6 @@ class Store:
             base_name = Name.parse(_local(request.base))
         with self._lock.using(), self.blobs.pinned() as pins:
             build = Build(request, self.blobs, pins, self._tools)
-            done = False
             try:
                 base = None
                 if base_name is not None:
@@ -166,11 +165,9 @@ class Store:
                 manifest = yield from build.steps(base)
                 yield Progress("writing manifest")
                 self._commit(name, format_manifest(manifest), manifest)
-                done = True
             finally:
                 pins.release()
-                if not done:
-                    self._collect(build.made)
+                self._collect(build.made)  # all of it after a failure, else what was in between
         yield Progress("success")
 
     def spelled(self, name: Name) -> Name:
