@@ -19,6 +19,9 @@ from pyollama.errors import InvalidRequest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+MAX_DEPTH = 128
+"""How deep lists and objects may lie in one another. Go stops at 10 000, which no schema needs."""
+
 _BLANK = " \t\r\n"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -43,6 +46,8 @@ def parse_json(body: bytes) -> Any:
         value, _ = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"request body is not valid JSON: {error}", field="body") from error
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
     return _without_surrogates(value) if "\\u" in text else value
 
 
@@ -103,6 +108,17 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+
+
+def _check_depth(value: Any) -> None:
+    """Whatever walks through the value later may do so by recursion."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise InvalidRequest(f"request body is nested deeper than {MAX_DEPTH} levels", field="body")
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyollama.errors import InvalidRequest
-from pyollama.server.body import decode_body, parse_json
+from pyollama.server.body import MAX_DEPTH, decode_body, parse_json
 
 
 class Inner(msgspec.Struct):
@@ -91,3 +91,23 @@ def test_any_bytes_parse_or_are_refused(body: bytes) -> None:
     except InvalidRequest:
         return
     msgspec.json.encode(value)
+
+
+@pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}"), ('[{"\\ud800":', "}]")])
+def test_nesting_is_bounded(pair: tuple[str, str]) -> None:
+    opening, closing = pair
+    for levels in (MAX_DEPTH + 1, 700, 100_000):
+        body = opening * levels + "1" + closing * levels
+        with pytest.raises(InvalidRequest, match=r"nested deeper|not valid JSON"):
+            parse_json(body.encode())
+
+
+def test_nesting_as_deep_as_allowed_is_read() -> None:
+    body = b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH
+    value = parse_json(body)
+    for _ in range(MAX_DEPTH):
+        (value,) = value
+    assert value == 1
+    assert parse_json(b"[" + b"[]," * 500 + b"[]]") == [[]] * 501
+    assert parse_json(b"1" + b"[" * 500) == 1
+    assert parse_json(b'"' + b"{" * 500 + b'"') == "{" * 500
