@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/token"):
             self._token()
         elif self.path.startswith("/cdn/upload/"):
-            self._keep_part()
+            self._keep_part(fault)
         elif self.path.startswith("/cdn/"):
             self._serve_blob(fault)
         else:
@@ -211,10 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = 206 if "range" in self.seen.headers else 200
             self._send_body(status, headers, file, end - start, fault)
 
-    def _keep_part(self) -> None:
+    def _keep_part(self, fault: Fault | None) -> None:
         """A part of an upload, sent straight to the other host."""
         session, start = urlsplit(self.path).path.split("/")[3:5]
-        part = b"".join(self._body(None))
+        part = b"".join(self._body(fault))
         self.server.proxy.parts.setdefault(session, {})[int(start)] = part
         self._answer(200, b"", {"etag": f'"{hashlib.md5(part).hexdigest()}"'})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -190,6 +191,18 @@ class Store:
             self._commit(name, data, manifest)
             if any(not self.blobs.has(digest) for digest in replaced):
                 yield Progress("removing unused layers")
+
+    @contextmanager
+    def keeping(self, text: str) -> Iterator[tuple[Name, bytes]]:
+        """The name and the manifest of a model, whose blobs stay to the end of ``with``."""
+        name = Name.parse(_local(text))
+        with self._lock.using(), self.blobs.pinned() as pins:
+            found = self._tree.find(name)
+            if found is None:
+                raise ModelNotFound(f"model '{text}' not found", model=name.short)
+            data = self._tree.read(found)
+            pins.add(layer.digest for layer in parse_manifest(data).blobs)
+            yield found, data
 
     def prune(self) -> None:
         """Delete what earlier runs left behind; done once, at the start.
