@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from pyollama import _native, builtin, log
+from pyollama import __version__, _native, builtin, log
 from pyollama._native import Model, drain_log, quantize
 from pyollama.chat.autodetect import detect
 from pyollama.chat.format import OpenJinja
@@ -29,10 +31,15 @@ from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
 from pyollama.service.services import Services
 from pyollama.service.texts import TextSides
+from pyollama.service.transfers import TransferService
 from pyollama.service.vocabulary import NativeVocabulary, Vocabularies, Vocabulary
 from pyollama.store.builtin import Builtin
 from pyollama.store.create import CreateTools, DetectedTemplate
+from pyollama.store.registry.address import Network
+from pyollama.store.registry.candidates import Places
+from pyollama.store.registry.pull import Pull, pulled_name
 from pyollama.store.store import Store
+from pyollama.types import Progress
 from pyollama.worker.health import WorkerLimits
 
 _CONVERTER = Path(_native.__file__).parent / "converter"
@@ -57,13 +64,18 @@ class Application:
     app: FastAPI
 
     async def close(self) -> None:
-        """End all workers."""
+        """End all transfers and all workers."""
+        await self.services.transfers.close()
         await self.pool.close()
 
 
 def open_store(settings: Settings) -> Store:
     """The models on disk, for what needs no server."""
-    return Store(
+
+    def pull(text: str) -> Iterator[Progress]:
+        return Pull(store, _places(settings), pulled_name(text)).steps()
+
+    store = Store(
         settings.models,
         builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
         keep_unused=settings.noprune,
@@ -72,8 +84,10 @@ def open_store(settings: Settings) -> Store:
             detect_template=_detect_template,
             quantize=quantize,
             convert=Converter(_CONVERTER),
+            pull=pull,
         ),
     )
+    return store
 
 
 def build(settings: Settings) -> Application:
@@ -90,6 +104,7 @@ def build(settings: Settings) -> Application:
         generate=GenerateService(store, pool, texts),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
+        transfers=TransferService(store, _places(settings)),
     )
     return Application(settings, store, pool, services, create_app(services, settings))
 
@@ -126,6 +141,24 @@ class _Server(uvicorn.Server):
         closing = asyncio.create_task(self._application.close())
         await super().shutdown(sockets)
         await closing
+
+
+def _places(settings: Settings) -> Places:
+    """Where models are pulled from, and with whose key."""
+    machine, system = platform.machine(), platform.system().lower()
+    network = Network(
+        f"pyollama/{__version__} ({machine} {system}) Python/{platform.python_version()}",
+        settings.private_registries,
+        settings.registry_mirrors,
+    )
+    return Places(network, _sign)
+
+
+def _sign(data: bytes) -> str:
+    # What signs is only loaded, and the key only made, when a registry asks who we are.
+    from pyollama.store.registry.keys import load_key
+
+    return load_key(Path.home() / ".ollama").sign(data)
 
 
 def _pool(settings: Settings) -> ModelPool:

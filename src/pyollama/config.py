@@ -55,6 +55,9 @@ class Address:
 class Settings:
     """Everything that can be configured. Times are seconds; negative means for ever.
 
+    ``private_registries`` are hosts (``host`` or ``host:port``) that may have private addresses;
+    ``registry_mirrors`` holds, by the host of a registry, base URLs that are asked before it.
+
     ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 and ``prefix_ram`` ``None``
     mean: decide by the machine. ``prefix_ram`` and ``prefix_disk`` are the bytes of memory (of each
     model) and of disk (of all) that prefixes of prompts may take outside the KV cache.
@@ -81,6 +84,8 @@ class Settings:
     remotes: tuple[str, ...] = ("ollama.com",)
     no_cloud: bool = False
     noprune: bool = False
+    private_registries: tuple[str, ...] = ()
+    registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     nohistory: bool = False
     editor: str = ""
     debug: int = 0
@@ -112,6 +117,8 @@ class Settings:
             remotes=read.items("OLLAMA_REMOTES", default.remotes),
             no_cloud=read.boolean("OLLAMA_NO_CLOUD", default.no_cloud),
             noprune=read.boolean("OLLAMA_NOPRUNE", default.noprune),
+            private_registries=read.items("PYOLLAMA_PRIVATE_REGISTRIES", ()),
+            registry_mirrors=read.mirrors("PYOLLAMA_REGISTRY_MIRRORS"),
             nohistory=read.boolean("OLLAMA_NOHISTORY", default.nohistory),
             editor=read.text("OLLAMA_EDITOR", default.editor),
             debug=max(read.level("OLLAMA_DEBUG"), read.level("PYOLLAMA_DEBUG")),
@@ -134,6 +141,16 @@ class _Reader:
     def items(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = self.text(name)
         return tuple(item.strip() for item in value.split(",") if item.strip()) or default
+
+    def mirrors(self, name: str) -> dict[str, tuple[str, ...]]:
+        """``host=url`` items; a host may have several mirrors, which are asked in turn."""
+        found: dict[str, tuple[str, ...]] = {}
+        for item in self.items(name, ()):
+            host, _, url = item.partition("=")
+            if not host or not url.startswith(("http://", "https://")):
+                raise _bad(name, item, "host=https://mirror, several separated by commas")
+            found[host.lower()] = (*found.get(host.lower(), ()), url)
+        return found
 
     def switch(self, name: str) -> bool | None:
         """Any text that is not one of Go's spellings of false counts as true."""

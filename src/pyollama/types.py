@@ -412,6 +412,18 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     info: JSON = msgspec.field(default_factory=dict)
 
 
+class TransferRequest(msgspec.Struct, frozen=True):
+    """Fetch a model from a registry, or bring it there.
+
+    ``insecure`` allows plain HTTP and private addresses; ``limit_rate`` is bytes per second, 0 no
+    limit.
+    """
+
+    model: str
+    insecure: bool = False
+    limit_rate: int = 0
+
+
 class Progress(msgspec.Struct, frozen=True, tag=True):
     """One step of a long task on the store; the last one of a success says ``success``."""
 

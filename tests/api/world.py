@@ -34,8 +34,11 @@ from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
 from pyollama.service.services import Services
 from pyollama.service.texts import TextSides
+from pyollama.service.transfers import TransferService
 from pyollama.service.vocabulary import Vocabularies, Vocabulary
 from pyollama.store.create import CreateTools
+from pyollama.store.registry.address import Network
+from pyollama.store.registry.candidates import Places
 from pyollama.store.store import Store
 from pyollama.types import (
     ContextShifted,
@@ -200,6 +203,7 @@ def make_world(folder: Path) -> World:
         generate=GenerateService(store, pool, texts),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
+        transfers=TransferService(store, Places(Network(), lambda data: "")),
     )
     return World(create_app(services, Settings()), store, pool, engines)
 

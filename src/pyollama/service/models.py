@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pyollama.errors import InvalidRequest, TemplateError
 from pyollama.runtime.pool import ModelPool
 from pyollama.service.library import find_to_show, refuse_cloud
+from pyollama.service.steps import stepwise
 from pyollama.service.texts import TextSides
 from pyollama.store.blobs import BlobWriter
 from pyollama.store.model import StoredModel
@@ -119,14 +121,12 @@ class ModelService:
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; closing the iterator gives it up."""
-        steps = self._store.create(request)
         try:
-            while (step := await asyncio.to_thread(_next, steps)) is not None:
-                yield step
+            async with aclosing(stepwise(self._store.create(request))) as steps:
+                async for step in steps:
+                    yield step
         except TemplateError as error:
             raise InvalidRequest(error.message, field="template") from error
-        finally:
-            await asyncio.to_thread(steps.close)
 
     async def copy(self, source: str, destination: str) -> None:
         await asyncio.to_thread(self._store.copy, source, destination)
@@ -160,10 +160,6 @@ async def _write(writer: BlobWriter, chunks: AsyncIterator[bytes]) -> None:
             await asyncio.to_thread(writer.write, piece)
             piece = bytearray()
     await asyncio.to_thread(writer.write, piece)
-
-
-def _next(steps: Iterator[Progress]) -> Progress | None:
-    return next(steps, None)
 
 
 def _require(name: str) -> None:

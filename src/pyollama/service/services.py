@@ -8,6 +8,7 @@ from pyollama.service.chat import ChatService
 from pyollama.service.embed import EmbedService
 from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
+from pyollama.service.transfers import TransferService
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,4 @@ class Services:
     generate: GenerateService
     embed: EmbedService
     models: ModelService
+    transfers: TransferService

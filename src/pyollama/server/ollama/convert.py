@@ -21,6 +21,7 @@ from pyollama.types import (
     Priority,
     Tool,
     ToolCall,
+    TransferRequest,
 )
 
 _LEVELS = ("high", "medium", "low", "max")
@@ -114,6 +115,12 @@ def creation(body: schemas.Create) -> CreateRequest:
         remote_host=body.remote_host,
         info=body.info,
     )
+
+
+def transfer(body: schemas.Transfer) -> TransferRequest:
+    if body.limit_rate < 0:
+        raise InvalidRequest("limit_rate must be bytes per second, 0 or more", field="limit_rate")
+    return TransferRequest(body.wanted, body.insecure, body.limit_rate)
 
 
 def messages(bodies: Iterable[schemas.Message]) -> tuple[Message, ...]:

@@ -45,7 +45,7 @@ class OllamaRoutes:
             ("/api/delete", ["DELETE"], self.delete),
             ("/api/blobs/{digest}", ["HEAD"], self.has_blob),
             ("/api/blobs/{digest}", ["POST"], self.put_blob),
-            ("/api/pull", ["POST"], self.transfer),
+            ("/api/pull", ["POST"], self.pull),
             ("/api/push", ["POST"], self.transfer),
             ("/api/experimental/web_search", ["POST"], self.web_search),
             ("/api/experimental/web_fetch", ["POST"], self.web_fetch),
@@ -124,6 +124,11 @@ class OllamaRoutes:
         digest = request.path_params["digest"]
         created = await self._services.models.put_blob(digest, request.stream())
         return Response(status_code=201 if created else 200)
+
+    async def pull(self, request: Request) -> Response:
+        body = await _read(request, schemas.Transfer)
+        events = self._services.transfers.pull(convert.transfer(body))
+        return answer(events, ProgressFrames(), stream=body.stream)
 
     async def transfer(self, request: Request) -> Response:
         await _read(request, schemas.Transfer)

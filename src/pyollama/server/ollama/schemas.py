@@ -113,6 +113,7 @@ class Show(Named, frozen=True, kw_only=True):
 
 class Transfer(Named, frozen=True, kw_only=True):
     insecure: bool = False
+    limit_rate: int = 0
     stream: bool = True
 
 

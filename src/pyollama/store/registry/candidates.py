@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pyollama.store.name import Name
 from pyollama.store.registry.address import Network, registries_for
@@ -11,7 +12,14 @@ from pyollama.store.registry.remote import RegistryModel, Remote
 from pyollama.store.registry.session import Session
 
 
-def open_candidates(name: Name, insecure: bool, network: Network, sign: Sign) -> Iterator[Remote]:
-    """The places to ask for ``name``, each opened when it is its turn. Close their sessions."""
-    for registry in registries_for(name, network, insecure=insecure):
-        yield RegistryModel(Session(registry, network, sign), name)
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Opens the places where models are, over ``network`` and with the key behind ``sign``."""
+
+    network: Network
+    sign: Sign
+
+    def __call__(self, name: Name, insecure: bool) -> Iterator[Remote]:
+        """The places to ask for ``name``, each opened when it is its turn; close their sessions."""
+        for registry in registries_for(name, self.network, insecure=insecure):
+            yield RegistryModel(Session(registry, self.network, self.sign), name)

@@ -64,7 +64,7 @@ class Pull:
         self._store = store
         self._blobs = store.blobs
         self._candidates = candidates
-        self._name = store.spelled(name)
+        self._name = name
         self._insecure = insecure
         self._limiter = Limiter(limit)
         self._lock = threading.Lock()
@@ -74,6 +74,7 @@ class Pull:
     def steps(self) -> Generator[Progress, None, None]:
         """The pull itself. Closing it, or :meth:`cancel`, ends it; what has come stays on disk."""
         yield Progress("pulling manifest")
+        self._name = self._store.spelled(self._name)
         yield from self._store.take_in(self._name, self._fetch)
         yield Progress("success")
 
