@@ -35,6 +35,10 @@ struct ChatTemplate::Templates {
     common_chat_templates_ptr native;
 };
 
+struct DetachedTemplate::Templates {
+    common_chat_templates_ptr native;
+};
+
 namespace {
 
 template <typename T> T field(const common_json & object, const char * name, T fallback) {
@@ -46,7 +50,7 @@ common_json json_field(const common_json & object, const char * name) {
     return object.contains(name) ? object.at(name) : common_json(nullptr);
 }
 
-common_chat_templates_inputs read_request(const std::string & request, const Vocab & vocab,
+common_chat_templates_inputs read_request(const std::string & request, bool add_bos, bool add_eos,
                                           const common_chat_templates * templates) {
     check_json_depth(request, "the chat request");
     const common_json body = common_json::parse(request);
@@ -68,8 +72,8 @@ common_chat_templates_inputs read_request(const std::string & request, const Voc
     inputs.enable_thinking = field<bool>(body, "enable_thinking", true);
     inputs.reasoning_format =
         common_reasoning_format_from_name(field<std::string>(body, "reasoning_format", "auto"));
-    inputs.add_bos = vocab.special().add_bos;
-    inputs.add_eos = vocab.special().add_eos;
+    inputs.add_bos = add_bos;
+    inputs.add_eos = add_eos;
     const common_json kwargs = json_field(body, "kwargs");
     if (kwargs.is_object()) {
         for (const auto & [key, value] : kwargs.items()) {
@@ -135,15 +139,47 @@ void add_trigger(RenderedChat & out, const common_grammar_trigger & trigger, con
     }
 }
 
-std::shared_ptr<RenderedChat> rendered(const common_chat_params & chat,
-                                       const common_chat_templates_inputs & inputs,
-                                       const Vocab & vocab) {
+// What a template made of a request, before any token of it is looked up.
+struct Applied {
+    common_chat_params chat;
+    std::string grammar_prefill;
+    common_reasoning_format reasoning;
+};
+
+Applied apply_templates(const common_chat_templates * templates, const std::string & request,
+                        bool add_bos, bool add_eos) {
+    common_chat_templates_inputs inputs;
+    try {
+        inputs = read_request(request, add_bos, add_eos, templates);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::exception & error) {
+        throw Error(Code::invalid_request, std::string("chat request: ") + error.what());
+    }
+    check_request(inputs);
+    try {
+        Applied out{common_chat_templates_apply(templates, inputs), "", inputs.reasoning_format};
+        // a grammar of the caller's own starts with the generated text, one made here with the
+        // answer
+        out.grammar_prefill = inputs.grammar.empty() ? out.chat.generation_prompt : "";
+        if (out.chat.grammar.empty()) {
+            out.chat.grammar = inputs.grammar;
+        }
+        return out;
+    } catch (const std::bad_alloc &) {
+        throw;
+    } catch (const std::exception & error) {
+        throw Error(Code::template_error, std::string("chat template: ") + error.what());
+    }
+}
+
+std::shared_ptr<RenderedChat> rendered(const Applied & applied, const Vocab & vocab) {
+    const common_chat_params & chat = applied.chat;
     auto out = std::make_shared<RenderedChat>();
     out->prompt = chat.prompt;
-    out->grammar = chat.grammar.empty() ? inputs.grammar : chat.grammar;
+    out->grammar = chat.grammar;
     out->grammar_lazy = chat.grammar_lazy;
-    // a grammar of the caller's own starts with the generated text, one made here with the answer
-    out->grammar_prefill = inputs.grammar.empty() ? chat.generation_prompt : "";
+    out->grammar_prefill = applied.grammar_prefill;
     for (const std::string & text : chat.preserved_tokens) {
         const std::vector<int32_t> ids = vocab.tokenize(text, false, true);
         if (ids.size() == 1) {
@@ -158,8 +194,84 @@ std::shared_ptr<RenderedChat> rendered(const common_chat_params & chat,
     out->supports_thinking = chat.supports_thinking;
     out->thinking_start = chat.thinking_start_tag;
     out->thinking_ends = chat.thinking_end_tags;
-    out->parser = std::make_shared<AnswerParser>(chat, inputs.reasoning_format);
+    out->parser = std::make_shared<AnswerParser>(chat, applied.reasoning);
     return out;
+}
+
+common_json texts_to_json(const std::vector<std::string> & texts) {
+    common_json out = common_json::array();
+    for (const std::string & text : texts) {
+        out.push_back(text);
+    }
+    return out;
+}
+
+std::vector<std::string> texts_of(const common_json & list) {
+    std::vector<std::string> out;
+    for (const auto & text : list) {
+        out.push_back(text.get<std::string>());
+    }
+    return out;
+}
+
+std::string to_json(const Applied & applied) {
+    const common_chat_params & chat = applied.chat;
+    common_json triggers = common_json::array();
+    for (const common_grammar_trigger & trigger : chat.grammar_triggers) {
+        triggers.push_back({{"type", static_cast<int>(trigger.type)},
+                            {"value", trigger.value},
+                            {"token", trigger.token}});
+    }
+    const common_json out = {{"format", static_cast<int>(chat.format)},
+                             {"reasoning", static_cast<int>(applied.reasoning)},
+                             {"prompt", chat.prompt},
+                             {"grammar", chat.grammar},
+                             {"grammar_lazy", chat.grammar_lazy},
+                             {"grammar_prefill", applied.grammar_prefill},
+                             {"generation_prompt", chat.generation_prompt},
+                             {"supports_thinking", chat.supports_thinking},
+                             {"thinking_start", chat.thinking_start_tag},
+                             {"thinking_ends", texts_to_json(chat.thinking_end_tags)},
+                             {"triggers", triggers},
+                             {"preserved", texts_to_json(chat.preserved_tokens)},
+                             {"stops", texts_to_json(chat.additional_stops)},
+                             {"parser", chat.parser}};
+    return out.dump_safe();
+}
+
+Applied from_json(const std::string & text) {
+    const common_json body = common_json::parse(text);
+    Applied out{};
+    out.reasoning = static_cast<common_reasoning_format>(body.at("reasoning").get<int>());
+    out.grammar_prefill = body.at("grammar_prefill").get<std::string>();
+    common_chat_params & chat = out.chat;
+    chat.format = static_cast<common_chat_format>(body.at("format").get<int>());
+    chat.prompt = body.at("prompt").get<std::string>();
+    chat.grammar = body.at("grammar").get<std::string>();
+    chat.grammar_lazy = body.at("grammar_lazy").get<bool>();
+    chat.generation_prompt = body.at("generation_prompt").get<std::string>();
+    chat.supports_thinking = body.at("supports_thinking").get<bool>();
+    chat.thinking_start_tag = body.at("thinking_start").get<std::string>();
+    chat.thinking_end_tags = texts_of(body.at("thinking_ends"));
+    chat.preserved_tokens = texts_of(body.at("preserved"));
+    chat.additional_stops = texts_of(body.at("stops"));
+    chat.parser = body.at("parser").get<std::string>();
+    for (const auto & trigger : body.at("triggers")) {
+        const auto type = static_cast<common_grammar_trigger_type>(trigger.at("type").get<int>());
+        chat.grammar_triggers.push_back(
+            {type, trigger.at("value").get<std::string>(), trigger.at("token").get<int32_t>()});
+    }
+    return out;
+}
+
+// llama.cpp loses the message on the way; parsing alone brings it back.
+[[noreturn]] void throw_template_error(const std::string & source, const std::exception & error) {
+    try {
+        const common_chat_template again(source, "", "");
+    } catch (const std::exception & cause) {
+        throw Error(Code::template_error, std::string("chat template: ") + cause.what());
+    }
+    throw Error(Code::template_error, std::string("chat template: ") + error.what());
 }
 
 common_chat_templates_ptr parse_templates(const Model & model, const std::string & source) {
@@ -167,14 +279,19 @@ common_chat_templates_ptr parse_templates(const Model & model, const std::string
     try {
         return common_chat_templates_init(model.raw(), source);
     } catch (const std::exception & error) {
-        // llama.cpp loses the message on the way; parsing alone brings it back
-        const std::string text = source.empty() ? model.chat_template("").value_or("") : source;
-        try {
-            const common_chat_template again(text, "", "");
-        } catch (const std::exception & cause) {
-            throw Error(Code::template_error, std::string("chat template: ") + cause.what());
-        }
-        throw Error(Code::template_error, std::string("chat template: ") + error.what());
+        const std::string own = source.empty() ? model.chat_template("").value_or("") : source;
+        throw_template_error(own, error);
+    }
+}
+
+common_chat_templates_ptr parse_templates(const std::string & source,
+                                          const SpecialTexts & special) {
+    const AssertionsThrow guard;
+    try {
+        return common_chat_templates_init(nullptr, source.empty() ? "chatml" : source, special.bos,
+                                          special.eos);
+    } catch (const std::exception & error) {
+        throw_template_error(source, error);
     }
 }
 
@@ -209,20 +326,39 @@ bool ChatTemplate::supports_thinking() const {
 
 std::shared_ptr<RenderedChat> ChatTemplate::apply(const std::string & request) const {
     const AssertionsThrow guard;
-    const common_chat_templates * templates = templates_->native.get();
-    common_chat_templates_inputs inputs;
-    try {
-        inputs = read_request(request, model_->vocab(), templates);
-    } catch (const Error &) {
-        throw;
-    } catch (const std::exception & error) {
-        throw Error(Code::invalid_request, std::string("chat request: ") + error.what());
+    const Vocab & vocab = model_->vocab();
+    const Applied applied = apply_templates(templates_->native.get(), request,
+                                            vocab.special().add_bos, vocab.special().add_eos);
+    return rendered(applied, vocab);
+}
+
+DetachedTemplate::DetachedTemplate(const std::string & source, const SpecialTexts & special)
+    : templates_(std::make_unique<Templates>(Templates{parse_templates(source, special)})),
+      special_(special) {}
+
+DetachedTemplate::~DetachedTemplate() = default;
+
+std::string DetachedTemplate::render(const std::string & request) const {
+    const AssertionsThrow guard;
+    Applied applied =
+        apply_templates(templates_->native.get(), request, special_.add_bos, special_.add_eos);
+    // llama.cpp does this where it has a model to ask
+    std::string & prompt = applied.chat.prompt;
+    if (special_.add_bos && prompt.starts_with(special_.bos)) {
+        prompt.erase(0, special_.bos.size());
     }
-    check_request(inputs);
+    if (special_.add_eos && prompt.ends_with(special_.eos)) {
+        prompt.resize(prompt.size() - special_.eos.size());
+    }
+    return to_json(applied);
+}
+
+std::shared_ptr<RenderedChat> read_rendered(const Model & model, const std::string & text) {
+    const AssertionsThrow guard;
     try {
-        return rendered(common_chat_templates_apply(templates, inputs), inputs, model_->vocab());
+        return rendered(from_json(text), model.vocab());
     } catch (const std::exception & error) {
-        throw Error(Code::template_error, std::string("chat template: ") + error.what());
+        throw Error(Code::template_error, std::string("rendered chat: ") + error.what());
     }
 }
 

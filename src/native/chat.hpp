@@ -33,6 +33,34 @@ struct RenderedChat {
     std::string parse(const std::string & text, bool partial) const;
 };
 
+// What a template has to know of a vocabulary.
+struct SpecialTexts {
+    std::string bos;
+    std::string eos;
+    bool add_bos = false;
+    bool add_eos = false;
+};
+
+// A template without a model, so that a process can run it that has none. May be used from many
+// threads at once.
+class DetachedTemplate {
+  public:
+    // An empty `source` means ChatML.
+    DetachedTemplate(const std::string & source, const SpecialTexts & special);
+    ~DetachedTemplate();
+
+    // `request` is JSON, see the stub; the result is for `read_rendered()`.
+    std::string render(const std::string & request) const;
+
+  private:
+    struct Templates; // llama.cpp's type
+    std::unique_ptr<Templates> templates_;
+    SpecialTexts special_;
+};
+
+// What a detached template made of a chat, with the tokens of `model`.
+std::shared_ptr<RenderedChat> read_rendered(const Model & model, const std::string & rendered);
+
 // Keeps its model alive. May be used from many threads at once.
 class ChatTemplate {
   public:

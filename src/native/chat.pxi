@@ -54,6 +54,38 @@ cdef class ChatTemplate:
         return self.native.get() == NULL
 
 
+cdef class DetachedTemplate:
+    """A Jinja chat template without a model."""
+
+    cdef shared_ptr[NativeDetachedTemplate] native
+
+    def __init__(self, source=None, *, bos="", eos="", add_bos=False, add_eos=False):
+        cdef string text = _utf8(source or "")
+        cdef SpecialTexts special
+        special.bos = _utf8(bos)
+        special.eos = _utf8(eos)
+        special.add_bos = add_bos
+        special.add_eos = add_eos
+        with nogil:
+            self.native.reset(new NativeDetachedTemplate(text, special))
+
+    def render(self, request):
+        cdef shared_ptr[NativeDetachedTemplate] native = self.native
+        cdef string text = _utf8(request)
+        with nogil:
+            text = native.get().render(text)
+        return _text(text)
+
+
+def read_rendered(Model model not None, rendered):
+    cdef RenderedChat chat = RenderedChat.__new__(RenderedChat)
+    cdef shared_ptr[NativeModel] native = model.use()
+    cdef string text = _utf8(rendered)
+    with nogil:
+        chat.native = native_read_rendered(native.get()[0], text)
+    return chat
+
+
 cdef class RenderedChat:
     """A rendered prompt, and how to read the answer to it."""
 

@@ -287,6 +287,17 @@ cdef extern from "chat.hpp" namespace "pyollama" nogil:
         string thinking_start
         vector[string] thinking_ends
         string parse(const string & text, cbool partial) except +raise_native
+    cdef cppclass SpecialTexts:
+        string bos
+        string eos
+        cbool add_bos
+        cbool add_eos
+    cdef cppclass NativeDetachedTemplate "pyollama::DetachedTemplate":
+        NativeDetachedTemplate(
+            const string & source, const SpecialTexts & special) except +raise_native
+        string render(const string & request) except +raise_native
+    shared_ptr[NativeRenderedChat] native_read_rendered "pyollama::read_rendered"(
+        const NativeModel & model, const string & rendered) except +raise_native
     cdef cppclass NativeChatTemplate "pyollama::ChatTemplate":
         NativeChatTemplate(
             shared_ptr[NativeModel] model, const string & source) except +raise_native

@@ -509,6 +509,28 @@ class ChatTemplate:
     @property
     def closed(self) -> bool: ...
 
+class DetachedTemplate:
+    """A Jinja chat template without a model; ``source=None`` is ChatML.
+
+    ``bos`` and ``eos`` are the texts of these tokens; ``add_bos`` and ``add_eos`` say whether the
+    tokenizer adds them by itself.
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        *,
+        bos: str = "",
+        eos: str = "",
+        add_bos: bool = False,
+        add_eos: bool = False,
+    ) -> None: ...
+    def render(self, request: str) -> str:
+        """Render a conversation, see :meth:`ChatTemplate.apply`, for :func:`read_rendered`."""
+
+def read_rendered(model: Model, rendered: str) -> RenderedChat:
+    """What a :class:`DetachedTemplate` rendered, with the tokens of a model."""
+
 class RenderedChat:
     """A rendered prompt, and how to constrain and read the answer to it."""
 
