@@ -33,8 +33,10 @@ from pyollama.service.services import Services
 from pyollama.service.texts import TextSides
 from pyollama.service.transfers import TransferService
 from pyollama.service.vocabulary import NativeVocabulary, Vocabularies, Vocabulary
+from pyollama.store.aliases import Aliases
 from pyollama.store.builtin import Builtin
 from pyollama.store.create import CreateTools, DetectedTemplate
+from pyollama.store.elsewhere import Folders
 from pyollama.store.registry.address import Network
 from pyollama.store.registry.candidates import Places
 from pyollama.store.registry.pull import Pull, pulled_name
@@ -79,6 +81,8 @@ def open_store(settings: Settings) -> Store:
         settings.models,
         builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
         keep_unused=settings.noprune,
+        aliases=Aliases.of(settings.aliases, "PYOLLAMA_ALIASES"),
+        folders=Folders(settings.hugging_face, _lm_studio()),
         tools=CreateTools(
             check_template=_check_template,
             detect_template=_detect_template,
@@ -88,6 +92,11 @@ def open_store(settings: Settings) -> Store:
         ),
     )
     return store
+
+
+def _lm_studio() -> tuple[Path, ...]:
+    """Where LM Studio has kept its models, now and in older versions."""
+    return Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"
 
 
 def build(settings: Settings) -> Application:

@@ -51,6 +51,10 @@ class Address:
         return f"{self.scheme}://{self.netloc}{self.path}"
 
 
+def _hf_home() -> Path:
+    return Path.home() / ".cache" / "huggingface"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be configured. Times are seconds; negative means for ever.
@@ -59,8 +63,11 @@ class Settings:
     ``registry_mirrors`` holds, by the host of a registry, base URLs that are asked before it.
 
     ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 and ``prefix_ram`` ``None``
-    mean: decide by the machine. ``prefix_ram`` and ``prefix_disk`` are the bytes of memory (of each
-    model) and of disk (of all) that prefixes of prompts may take outside the KV cache.
+    mean: decide by the machine. ``aliases`` are pairs of another name and what it stands for;
+    ``files`` says who may name files of this machine as models (``None``: programs on it);
+    ``hugging_face`` is the cache of that name. ``prefix_ram`` and ``prefix_disk`` are the bytes of
+    memory (of each model) and of disk (of all) that prefixes of prompts may take outside the KV
+    cache.
     """
 
     address: Address = Address()
@@ -82,6 +89,9 @@ class Settings:
     go_template: bool | None = None
     origins: tuple[str, ...] = ()
     remotes: tuple[str, ...] = ("ollama.com",)
+    aliases: tuple[tuple[str, str], ...] = ()
+    files: bool | None = None
+    hugging_face: Path = field(default_factory=lambda: _hf_home() / "hub")
     no_cloud: bool = False
     noprune: bool = False
     private_registries: tuple[str, ...] = ()
@@ -115,6 +125,9 @@ class Settings:
             go_template=read.switch("OLLAMA_GO_TEMPLATE"),
             origins=read.items("OLLAMA_ORIGINS", default.origins),
             remotes=read.items("OLLAMA_REMOTES", default.remotes),
+            aliases=read.pairs("PYOLLAMA_ALIASES"),
+            files=read.switch("PYOLLAMA_FILES"),
+            hugging_face=read.path("HF_HUB_CACHE", read.path("HF_HOME", _hf_home()) / "hub"),
             no_cloud=read.boolean("OLLAMA_NO_CLOUD", default.no_cloud),
             noprune=read.boolean("OLLAMA_NOPRUNE", default.noprune),
             private_registries=read.items("PYOLLAMA_PRIVATE_REGISTRIES", ()),
@@ -141,6 +154,16 @@ class _Reader:
     def items(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = self.text(name)
         return tuple(item.strip() for item in value.split(",") if item.strip()) or default
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """``this=that,this=that``"""
+        found = []
+        for item in self.items(name, ()):
+            this, sign, that = (part.strip() for part in item.partition("="))
+            if not (this and sign and that):
+                raise _bad(name, item, "ALIAS=MODEL,ALIAS=MODEL")
+            found.append((this, that))
+        return tuple(found)
 
     def mirrors(self, name: str) -> dict[str, tuple[str, ...]]:
         """``host=url`` items; a host may have several mirrors, which are asked in turn."""

@@ -296,10 +296,12 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``options`` are Ollama's option names as sent; ``format`` is "json", a JSON schema or ``None``
     (any other value is refused when the model is about to run); ``keep_alive`` is in seconds
     (negative: for ever, ``None``: as it is); ``render_only`` asks for the prompt, not the answer;
-    ``priority`` and ``key`` are those of :class:`GenerateRequest`.
+    ``priority`` and ``key`` are those of :class:`GenerateRequest`; with ``files`` the ``model`` may
+    be a file of this machine.
     """
 
     model: str
+    files: bool = False
     options: JSON = msgspec.field(default_factory=dict)
     format: Any = None
     keep_alive: float | None = None
@@ -333,9 +335,10 @@ class CompletionRequest(GenerationOptions, frozen=True, kw_only=True):
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Embed texts, in order."""
+    """Embed texts, in order. See :class:`GenerationOptions` for ``files``."""
 
     model: str
+    files: bool = False
     inputs: tuple[str, ...]
     truncate: bool = True
     dimensions: int = 0

@@ -121,3 +121,25 @@ def test_debug_level(text: str, level: int) -> None:
 def test_lists_are_split_at_commas() -> None:
     settings = Settings.load({"OLLAMA_ORIGINS": "https://a.example, http://b.example:*,"})
     assert settings.origins == ("https://a.example", "http://b.example:*")
+
+
+def test_aliases_are_pairs() -> None:
+    settings = Settings.load({"PYOLLAMA_ALIASES": " gpt-4o=qwen3:8b , x = /models/y.gguf,"})
+    assert settings.aliases == (("gpt-4o", "qwen3:8b"), ("x", "/models/y.gguf"))
+
+
+@pytest.mark.parametrize("text", ["gpt-4o", "gpt-4o=", "=x", "a=b,c"])
+def test_half_an_alias_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="PYOLLAMA_ALIASES"):
+        Settings.load({"PYOLLAMA_ALIASES": text})
+
+
+def test_the_cache_of_hugging_face_is_where_its_own_variables_say() -> None:
+    assert Settings.load({"HF_HOME": "/hf"}).hugging_face == Path("/hf/hub")
+    both = {"HF_HOME": "/hf", "HF_HUB_CACHE": "/cache"}
+    assert Settings.load(both).hugging_face == Path("/cache")
+
+
+def test_who_may_name_files() -> None:
+    found = [Settings.load({"PYOLLAMA_FILES": text}).files for text in ("", "1", "0")]
+    assert found == [None, True, False]

@@ -12,6 +12,7 @@ from pyollama.cli.answer import Look, Spinner, show_answer, statistics
 from pyollama.cli.arguments import at_least
 from pyollama.cli.connection import connect_or_start
 from pyollama.cli.main import Command
+from pyollama.cli.paths import model_named
 from pyollama.client import Client
 from pyollama.durations import parse_duration
 
@@ -49,7 +50,7 @@ def command(
     """
     model, *words = at_least(1, arguments)
     look = Look(hide_thinking=hidethinking, word_wrap=not nowordwrap, verbose=verbose)
-    body: JSON = {"model": model}
+    body: JSON = {}
     if keepalive is not None:
         body["keep_alive"] = _check_duration(keepalive)
     if form is not None:
@@ -59,8 +60,9 @@ def command(
     interactive = prompt is None and sys.stdin.isatty() and sys.stdout.isatty()
 
     with connect_or_start() as client:
+        body["model"] = model_named(model, client)
         with Spinner():
-            shown = client.show(model)
+            shown = client.show(body["model"])
         capabilities = shown.get("capabilities", [])
         if "embedding" in capabilities:
             _embed(client, body, prompt, dimensions, truncate)

@@ -12,6 +12,7 @@ from pyollama.cli.arguments import exactly
 from pyollama.cli.connection import connect
 from pyollama.cli.formats import count
 from pyollama.cli.main import Command
+from pyollama.cli.paths import model_named
 
 JSON = dict[str, Any]
 Row = tuple[str, ...]
@@ -40,7 +41,7 @@ def command(arguments: tuple[str, ...], verbose: bool, **flags: bool) -> None:
             " or '--template' can be specified"
         )
     with connect() as client:
-        shown = client.show(model, verbose=verbose)
+        shown = client.show(model_named(model, client), verbose=verbose)
     if chosen:
         click.echo(shown.get(chosen[0], ""), nl=chosen[0] not in _WITHOUT_NEWLINE)
     else:

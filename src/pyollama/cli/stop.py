@@ -9,6 +9,7 @@ import click
 from pyollama.cli.arguments import exactly
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
+from pyollama.cli.paths import model_named
 from pyollama.errors import ApiError
 
 
@@ -19,7 +20,7 @@ def command(arguments: tuple[str, ...]) -> None:
     (model,) = exactly(1, arguments)
     with connect() as client:
         try:
-            client.unload(model)
+            client.unload(model_named(model, client))
         except ApiError as error:
             if error.details.get("status") != HTTPStatus.NOT_FOUND:
                 raise

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pyollama import builtin
 from pyollama.config import Settings
 from pyollama.errors import ModelNotFound
 from pyollama.store.builtin import Builtin
-from pyollama.store.gguf import read_gguf
-from pyollama.store.manifest import MODEL, Layer, Manifest
+from pyollama.store.elsewhere import model_of_file, parts_of
 from pyollama.store.model import StoredModel
-from pyollama.store.model_config import ModelConfig
-from pyollama.store.name import Name
 from pyollama.store.store import Store
 
 
@@ -25,22 +21,7 @@ def find_model(model: str | os.PathLike[str], settings: Settings) -> StoredModel
         return Store(settings.models, builtin=Builtin(builtin.FOLDER) if shipped else None).resolve(
             model
         )
-    path = Path(model)
+    path = Path(model).absolute()
     if not path.is_file():
         raise ModelNotFound(f"{path}: there is no such file", model=str(path))
-    return _model_of_file(path)
-
-
-def _model_of_file(path: Path) -> StoredModel:
-    """A model that is in no store: nothing but its weights."""
-    status = path.stat()
-    layer = Layer(media_type=MODEL, digest="", size=status.st_size)
-    return StoredModel(
-        name=Name.parse("file"),
-        digest=str(path),
-        modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
-        manifest=Manifest(layer, ()),
-        config=ModelConfig(),
-        model_path=path,
-        metadata=read_gguf(path).metadata,
-    )
+    return model_of_file(parts_of(path))

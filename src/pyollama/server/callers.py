@@ -9,33 +9,51 @@ from typing import NamedTuple, get_args
 from starlette.requests import Request
 
 from pyollama.errors import InvalidRequest
+from pyollama.server.hosts import is_loopback
 from pyollama.types import Priority
 
 PRIORITY = "X-Pyollama-Priority"
 """Header: ``interactive``, ``normal`` or ``batch``."""
 
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
+"""Headers that proxies and browsers add."""
+
 _PRIORITIES: dict[str, Priority] = {name: name for name in get_args(Priority)}
 
 
 class Caller(NamedTuple):
-    """See ``priority`` and ``key`` of :class:`~pyollama.types.GenerateRequest`."""
+    """See ``priority`` and ``key`` of :class:`~pyollama.types.GenerateRequest`.
+
+    ``files``: whether it may name files of this machine as models.
+    """
 
     priority: Priority = "normal"
     key: str = ""
+    files: bool = False
 
 
 class Callers:
     """Tells callers apart by their bearer token, or else by their address.
 
-    Of a token only a digest is kept, and its salt is made anew in every process.
+    Of a token only a digest is kept, and its salt is made anew in every process. ``files`` says who
+    may name files: everybody, nobody, or (``None``) programs on this machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: bool | None = None) -> None:
         self._salt = secrets.token_bytes(16)
+        self._files = files
 
     def of(self, request: Request) -> Caller:
         """Raises :class:`InvalidRequest` for a priority that there is not."""
-        return Caller(_priority(request.headers.get(PRIORITY, "normal")), self._key(request))
+        priority = _priority(request.headers.get(PRIORITY, "normal"))
+        return Caller(priority, self._key(request), self.may_name_files(request))
+
+    def may_name_files(self, request: Request) -> bool:
+        """A proxy on this machine and a page in a browser are not programs on this machine."""
+        if self._files is not None:
+            return self._files
+        passed_on = any(header in request.headers for header in _PASSED_ON)
+        return not passed_on and request.client is not None and is_loopback(request.client.host)
 
     def _key(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -40,10 +40,11 @@ class AnswerService(ABC, Generic[R]):
         asks = self._asks(request)
         if not asks and request.keep_alive == 0:
             running = [entry.model for entry in self._pool.ps()]
-            self._pool.expire(await find_to_unload(self._store, request.model, running))
+            gone = await find_to_unload(self._store, request.model, running, files=request.files)
+            self._pool.expire(gone)
             yield Done(reason="unload")
             return
-        model = await find_to_run(self._store, request.model)
+        model = await find_to_run(self._store, request.model, files=request.files)
         turn = self._turn(model, request)
         options = merge(model.params, request.options)
         model = await with_draft(self._store, model, options.draft_model)

@@ -42,7 +42,7 @@ class EmbedService:
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         started = time.monotonic_ns()
-        model = await find_to_embed(self._store, request.model)
+        model = await find_to_embed(self._store, request.model, files=request.files)
         options = merge(model.params, request.options)
         async with self._pool.lease(model, options.load, request.keep_alive) as loaded:
             ready = time.monotonic_ns()

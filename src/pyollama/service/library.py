@@ -17,24 +17,29 @@ _NO_REMOTE = "remote model is unavailable"
 class Resolver(Protocol):
     """The part of the store that is needed here."""
 
-    def resolve(self, text: str) -> StoredModel: ...
+    def resolve(self, text: str, *, files: bool = False) -> StoredModel: ...
 
 
-async def find_to_run(store: Resolver, name: str) -> StoredModel:
-    """The model of a chat or completion; ``name`` is repeated in errors as it was sent."""
+async def find_to_run(store: Resolver, name: str, *, files: bool = False) -> StoredModel:
+    """The model of a chat or completion; ``name`` is repeated in errors as it was sent.
+
+    With ``files`` it may be a file of this machine.
+    """
     if not name:
         raise ModelNotFound(f"model '{name}' not found", model=name)
-    return await _find(store, name, f"model '{name}' not found")
+    return await _find(store, name, f"model '{name}' not found", files=files)
 
 
-async def find_to_unload(store: Resolver, name: str, running: Iterable[StoredModel]) -> StoredModel:
+async def find_to_unload(
+    store: Resolver, name: str, running: Iterable[StoredModel], *, files: bool = False
+) -> StoredModel:
     """As :func:`find_to_run`, but a model that is in memory may be deleted by now."""
     try:
-        return await find_to_run(store, name)
+        return await find_to_run(store, name, files=files)
     except ModelNotFound:
         wanted = _display(name).lower()
         for model in running:
-            if model.name.short.lower() == wanted:
+            if model.label.lower() == wanted:
                 return model
         raise
 
@@ -53,15 +58,17 @@ async def with_draft(store: Resolver, model: StoredModel, name: str) -> StoredMo
     return replace(model, draft_path=draft.model_path)
 
 
-async def find_to_embed(store: Resolver, name: str) -> StoredModel:
+async def find_to_embed(store: Resolver, name: str, *, files: bool = False) -> StoredModel:
     if not name:
         raise ModelNotFound(f"model '{name}' not found", model=name)
-    return await _find(store, name, f'model "{name}" not found, try pulling it first')
+    complaint = f'model "{name}" not found, try pulling it first'
+    return await _find(store, name, complaint, files=files)
 
 
-async def find_to_show(store: Resolver, name: str) -> StoredModel:
+async def find_to_show(store: Resolver, name: str, *, files: bool = False) -> StoredModel:
     complaint = f"model '{_display(name)}' not found"
-    return await _find(store, name, complaint, "remote model details are unavailable")
+    what = "remote model details are unavailable"
+    return await _find(store, name, complaint, what, files=files)
 
 
 def refuse_cloud(name: str, what: str = _NO_REMOTE) -> None:
@@ -74,10 +81,12 @@ def _cloud_disabled(name: str, what: str) -> CloudDisabled:
     return CloudDisabled(f"ollama cloud is disabled: {what}", model=name)
 
 
-async def _find(store: Resolver, name: str, complaint: str, what: str = _NO_REMOTE) -> StoredModel:
+async def _find(
+    store: Resolver, name: str, complaint: str, what: str = _NO_REMOTE, *, files: bool = False
+) -> StoredModel:
     refuse_cloud(name, what)
     try:
-        model = await asyncio.to_thread(store.resolve, name)
+        model = await asyncio.to_thread(store.resolve, name, files=files)
     except ModelNotFound as error:
         raise ModelNotFound(complaint, hint=error.hint, model=name) from error
     except InvalidName as error:

@@ -98,10 +98,14 @@ class ModelService:
         verbose: bool = False,
         system: str = "",
         options: Mapping[str, Any] | None = None,
+        files: bool = False,
     ) -> ShownModel:
-        """``system`` and ``options`` go on top of what the Modelfile says."""
+        """``system`` and ``options`` go on top of what the Modelfile says.
+
+        With ``files`` the model may be a file of this machine.
+        """
         _require(name)
-        model = await find_to_show(self._store, name)
+        model = await find_to_show(self._store, name, files=files)
         return await asyncio.to_thread(self._shown, model, verbose, system, options or {})
 
     def _shown(

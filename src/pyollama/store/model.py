@@ -16,7 +16,7 @@ from pyollama.store.gguf import Value, read_gguf
 from pyollama.store.manifest import Manifest, model_digest, parse_manifest
 from pyollama.store.model_config import MAX_BYTES as CONFIG_LIMIT
 from pyollama.store.model_config import ModelConfig, parse_config
-from pyollama.store.name import DEFAULT_TAG, Name
+from pyollama.store.name import DEFAULT_TAG, FILE_HOST, Name
 from pyollama.store.texts import Texts
 from pyollama.types import Message
 
@@ -70,6 +70,12 @@ class StoredModel:
     def size(self) -> int:
         """Bytes of all layers."""
         return self.manifest.size
+
+    @property
+    def label(self) -> str:
+        """What to call it by: its name, or the path of a file that is in no store."""
+        outside = self.name.host == FILE_HOST and self.model_path is not None
+        return str(self.model_path) if outside else self.name.short
 
     @property
     def architecture(self) -> str:

@@ -14,11 +14,14 @@ from pyollama.errors import InvalidName, InvalidRequest
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
+FILE_HOST = "file"
+"""The host in the names of models that are files outside of the store."""
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _TAG = _MODEL
+_DIGEST = re.compile(r"(.+)@sha256[:-]([0-9a-fA-F]{64})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,12 @@ class Name:
     def key(self) -> tuple[str, ...]:
         """Equal for names that differ in case only."""
         return tuple(part.lower() for part in self.parts)
+
+
+def split_digest(text: str) -> tuple[str, str]:
+    """``text`` without ``@sha256:<64 hex digits>`` at its end, and those digits in lower case."""
+    found = _DIGEST.fullmatch(text)
+    return (found[1], found[2].lower()) if found else (text, "")
 
 
 Source = Literal["", "cloud", "local"]

@@ -21,17 +21,19 @@ from pyollama.errors import (
     StoreError,
 )
 from pyollama.store import gc
+from pyollama.store.aliases import Aliases
 from pyollama.store.blobs import Blobs, Pins
 from pyollama.store.builtin import Builtin
 from pyollama.store.carry import read_bundle, write_bundle
 from pyollama.store.create import Build, CreateTools
 from pyollama.store.create_checks import check_request
+from pyollama.store.elsewhere import Elsewhere, Folders
 from pyollama.store.files import disk_errors
 from pyollama.store.lock import StoreLock
 from pyollama.store.manifest import Manifest, format_manifest, parse_manifest
 from pyollama.store.manifest_tree import ManifestTree
 from pyollama.store.model import StoredModel, missing_files, read_model
-from pyollama.store.name import Name, split_source
+from pyollama.store.name import Name, split_digest, split_source
 from pyollama.store.verify import Finding, missing, verify
 from pyollama.types import CreateRequest, Progress
 
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 class Store:
     """The models below ``root``, and the one that ships with the program if ``builtin`` is given.
 
+    Models outside of it are found by path and in ``folders``, and all under their ``aliases`` too.
     With ``keep_unused`` no blob is ever deleted (``OLLAMA_NOPRUNE``).
     """
 
@@ -51,6 +54,8 @@ class Store:
         builtin: Builtin | None = None,
         keep_unused: bool = False,
         tools: CreateTools | None = None,
+        aliases: Aliases | None = None,
+        folders: Folders | None = None,
     ) -> None:
         self.root = root
         self.blobs = Blobs(root / "blobs")
@@ -58,16 +63,27 @@ class Store:
         self._builtin = builtin
         self._keep_unused = keep_unused
         self._tools = tools or CreateTools()
+        self._aliases = aliases or Aliases()
+        self._elsewhere = Elsewhere(folders)
         self._lock = StoreLock(root)
         self._known: dict[Name, tuple[tuple[int, int, int], StoredModel]] = {}
 
     # --- looking --------------------------------------------------------------------------------
 
-    def resolve(self, text: str) -> StoredModel:
-        """The model that ``text`` names, in any case, with all its files there."""
-        name = Name.parse(_local(text))
-        model = self._look_up(name)
-        if model is None:
+    def resolve(self, text: str, *, files: bool = False) -> StoredModel:
+        """The model that ``text`` names, in any case, with all its files there.
+
+        It may be a file of this machine, or in another program's folder, if ``files`` is set or an
+        alias stands for it.
+        """
+        if target := self._aliases.target(text):
+            text, files = target, True
+        if files and (found := self._elsewhere.at_path(text)):
+            return found
+        plain, digest = split_digest(text.strip())
+        name = Name.parse(_local(plain))
+        model = self._look_up(name) or (self._elsewhere.cached(name) if files else None)
+        if model is None or (digest and digest != model.digest):
             raise ModelNotFound(f"model '{text}' not found", model=name.short)
         if model.missing:
             raise StoreError(

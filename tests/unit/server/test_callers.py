@@ -13,7 +13,7 @@ def request(headers: dict[str, str], address: str = "127.0.0.1") -> Request:
 
 
 def test_a_caller_without_token_is_its_address() -> None:
-    assert Callers().of(request({})) == Caller("normal", "address 127.0.0.1")
+    assert Callers().of(request({})) == Caller("normal", "address 127.0.0.1", files=True)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
@@ -45,3 +45,27 @@ def test_an_unknown_priority_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="interactive, normal, batch") as refused:
         Callers().of(request({"x-pyollama-priority": name}))
     assert refused.value.details == {"field": "X-Pyollama-Priority"}
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "programs_here"),
+    [
+        ("127.0.0.1", {}, True),
+        ("127.9.9.9", {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        ("10.0.0.1", {}, False),
+        ("8.8.8.8", {}, False),
+        ("testclient", {}, False),
+        ("127.0.0.1", {"x-forwarded-for": "8.8.8.8"}, False),
+        ("127.0.0.1", {"forwarded": "for=8.8.8.8"}, False),
+        ("127.0.0.1", {"x-real-ip": "127.0.0.1"}, False),
+        ("127.0.0.1", {"via": "1.1 proxy"}, False),
+        ("127.0.0.1", {"origin": "http://localhost:3000"}, False),
+    ],
+)
+def test_who_may_name_files(address: str, headers: dict[str, str], programs_here: bool) -> None:
+    asked = request(headers, address)
+    assert Callers().of(asked).files is programs_here
+    assert Callers(files=True).of(asked).files
+    assert not Callers(files=False).of(asked).files

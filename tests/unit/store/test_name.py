@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyollama.errors import InvalidName, InvalidRequest
-from pyollama.store.name import Name, split_source
+from pyollama.store.name import Name, split_digest, split_source
 
 PARTS = {
     "host": r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}",
@@ -59,6 +59,25 @@ def test_any_text_is_a_name_or_refused(text: str) -> None:
     except InvalidName:
         return
     assert Name.parse(str(name)) == name
+
+
+@given(NAMES, st.text("0123456789abcdefABCDEF", min_size=64, max_size=64), st.sampled_from(":-"))
+def test_a_digest_is_split_off(name: Name, digits: str, sign: str) -> None:
+    assert split_digest(f"{name}@sha256{sign}{digits}") == (str(name), digits.lower())
+    for text in (f"{name}", f"{name}@sha256:{digits[1:]}", f"@sha256:{digits}"):
+        assert split_digest(text) == (text, "")
+
+
+@given(st.text(), st.sampled_from(["", ":cloud", "-cloud", ":local"]))
+def test_any_text_is_split_or_refused(text: str, place: str) -> None:
+    try:
+        name, source = split_source(text + place)
+    except InvalidRequest:
+        return
+    assert source in ("", "cloud", "local")
+    assert text.strip().startswith(name) or name in (text + place).strip()
+    if not source:
+        assert name == (text + place).strip()
 
 
 def test_case_does_not_tell_names_apart() -> None:

@@ -100,6 +100,16 @@ def test_a_resolved_model(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("weights")
+def test_a_digest_has_to_be_that_of_the_model(store: Store) -> None:
+    digest = store.resolve("base").digest
+    assert store.resolve(f"Base@sha256:{digest}") is store.resolve("base")
+    with pytest.raises(ModelNotFound, match=r"^model 'base@sha256:0+' not found$"):
+        store.resolve(f"base@sha256:{'0' * 64}")
+    with pytest.raises(InvalidName):
+        store.resolve("base@latest")
+
+
+@pytest.mark.usefixtures("weights")
 def test_names_that_lead_nowhere(store: Store) -> None:
     with pytest.raises(ModelNotFound, match=r"^model 'Base:v2' not found$") as caught:
         store.resolve("Base:v2")

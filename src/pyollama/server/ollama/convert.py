@@ -32,6 +32,7 @@ _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {
 
 class _Common(TypedDict):
     model: str
+    files: bool
     options: JSON
     format: Any
     keep_alive: float | None
@@ -72,9 +73,10 @@ def chat(body: schemas.Chat, caller: Caller = _SOMEBODY) -> ChatRequest:
     )
 
 
-def embedding(body: schemas.Embed) -> EmbeddingRequest:
+def embedding(body: schemas.Embed, caller: Caller = _SOMEBODY) -> EmbeddingRequest:
     return EmbeddingRequest(
         model=body.model,
+        files=caller.files,
         inputs=_inputs(body.input),
         truncate=body.truncate,
         dimensions=max(body.dimensions, 0),
@@ -83,11 +85,12 @@ def embedding(body: schemas.Embed) -> EmbeddingRequest:
     )
 
 
-def old_embedding(body: schemas.Embeddings) -> EmbeddingRequest:
+def old_embedding(body: schemas.Embeddings, caller: Caller = _SOMEBODY) -> EmbeddingRequest:
     if not body.model:
         raise InvalidRequest("model is required", field="model")
     return EmbeddingRequest(
         model=body.model,
+        files=caller.files,
         inputs=(body.prompt,) if body.prompt else (),
         truncate=False,
         keep_alive=keep_alive(body.keep_alive),
@@ -167,6 +170,7 @@ def _common(body: schemas.Generation, caller: Caller) -> _Common:
         raise InvalidRequest("top_logprobs must be between 0 and 20", field="top_logprobs")
     return _Common(
         model=body.model,
+        files=caller.files,
         options=body.options,
         format=body.format if body.format != "" else None,
         keep_alive=keep_alive(body.keep_alive),

@@ -87,8 +87,8 @@ def _tag(listed: ListedModel) -> JSON:
 def _running(entry: RunningModel) -> JSON:
     model = entry.model
     return {
-        "name": model.name.short,
-        "model": model.name.short,
+        "name": model.label,
+        "model": model.label,
         "size": entry.size,
         "digest": model.digest,
         "details": _details(entry, lengths=False) | {"parent_model": ""},

@@ -26,7 +26,7 @@ class OllamaRoutes:
     def __init__(self, services: Services, settings: Settings) -> None:
         self._services = services
         self._settings = settings
-        self._callers = Callers()
+        self._callers = Callers(settings.files)
 
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [
@@ -73,13 +73,15 @@ class OllamaRoutes:
         return answer(events, ChatFrames(body.model), stream=body.stream)
 
     async def embed(self, request: Request) -> Response:
-        wanted = convert.embedding(await _read(request, schemas.Embed))
+        wanted = convert.embedding(await _read(request, schemas.Embed), self._callers.of(request))
         work = self._services.embed.embed(wanted)
         embedded = await while_connected(request.receive, work)
         return json_response(listing.embeddings(wanted.model, embedded))
 
     async def embeddings(self, request: Request) -> Response:
-        wanted = convert.old_embedding(await _read(request, schemas.Embeddings))
+        wanted = convert.old_embedding(
+            await _read(request, schemas.Embeddings), self._callers.of(request)
+        )
         work = self._services.embed.embed(wanted)
         embedded = await while_connected(request.receive, work)
         return json_response(listing.old_embedding(embedded))
@@ -93,7 +95,11 @@ class OllamaRoutes:
     async def show(self, request: Request) -> Response:
         body = await _read(request, schemas.Show)
         shown = await self._services.models.show(
-            body.wanted, verbose=body.verbose, system=body.system, options=body.options
+            body.wanted,
+            verbose=body.verbose,
+            system=body.system,
+            options=body.options,
+            files=self._callers.may_name_files(request),
         )
         # This editor lists models under their base names, so it is told the name it asked for.
         editor = request.headers.get("user-agent", "").startswith("GitHubCopilotChat/")
