@@ -37,10 +37,13 @@ class Feed:
         place, seen = 0, None
         while True:
             news = self._news
-            for place in range(place, len(self._steps)):
+            while place < len(self._steps):
                 if (progress := self._steps[place]) is not seen:
                     seen = progress
                     yield progress
+                if place + 1 == len(self._steps):
+                    break
+                place += 1
             if news is not self._news:
                 continue
             if self._error is not None:
