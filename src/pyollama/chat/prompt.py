@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pyollama.chat import deepseektags
 from pyollama.chat.interface import Prompt, Tokenizer, Turn
 from pyollama.errors import ContextLengthExceeded
 from pyollama.types import Message, Truncated
@@ -12,6 +13,7 @@ from pyollama.types import Message, Truncated
 IMAGE_TOKENS = 768
 """What an image is taken to cost while its real size is not known."""
 
+_BEGINNINGS = ("<bos>", "<|begin_of_text|>", "<|startoftext|>", "〈|EOS|〉", deepseektags.BOS)
 _TOO_LONG = (
     "the prompt is longer than the context length currently available to the model; shorten the "
     "prompt, adjust the context length in settings, or use a model with a longer context length"
@@ -71,10 +73,13 @@ def _without(messages: Sequence[Message], start: int) -> tuple[Message, ...]:
 
 
 def prompt_tokens(text: str, tokenizer: Tokenizer) -> list[int]:
-    """The tokens of a prompt, with one beginning-of-text token where the vocabulary wants one."""
+    """The tokens of a prompt, with one beginning-of-text token where the vocabulary wants one.
+
+    It stands in place of the one that a template wrote, even if that is another family's.
+    """
     if tokenizer.add_bos:
         bos = tokenizer.token_text(tokenizer.bos) if tokenizer.bos >= 0 else ""
-        for mark in (bos, "<bos>"):
+        for mark in (bos, *_BEGINNINGS):
             if mark and text.startswith(mark):
                 text = text.removeprefix(mark)
                 break

@@ -8,6 +8,7 @@ from pyollama.chat.answer import ParserChain
 from pyollama.chat.gotemplates import GoTemplate
 from pyollama.chat.grammar import format_grammar
 from pyollama.chat.interface import OutputParser, Prompt, Turn
+from pyollama.chat.introspect import Tags
 from pyollama.chat.media import place_media
 from pyollama.chat.parsers import NamedParser, PassthroughParser
 from pyollama.chat.renderers import Renderer
@@ -47,14 +48,21 @@ class RenderedFormat:
         return Prompt(text, parser, grammar=grammar)
 
     def after_thinking(self, turn: Turn, prompt: Prompt, thinking: str) -> Prompt:
-        thought = Message("assistant", thinking=thinking)
-        text, files = self._render(replace(turn, messages=(*turn.messages, thought)))
-        # A named parser knows that the thinking is over; the generic one must not look for more.
-        parser = PassthroughParser() if self.parser is None else prompt.parser
+        if self.parser is not None and self.parser.around_thinking is not None:
+            text, files = (
+                _thought(prompt.text, thinking, self.parser.around_thinking),
+                prompt.images,
+            )
+        else:
+            thought = Message("assistant", thinking=thinking)
+            text, files = self._render(replace(turn, messages=(*turn.messages, thought)))
+            text += self.parser.resume if self.parser else ""
+        # Harmony's parser knows that the thinking is over; others must not look for more.
+        goes_on = self.parser is not None and self.parser.around_thinking is None
         return replace(
             prompt,
-            text=text + (self.parser.resume if self.parser else ""),
-            parser=parser,
+            text=text,
+            parser=prompt.parser if goes_on else PassthroughParser(),
             grammar=format_grammar(turn.format),
             images=files,
             constrain_later=False,
@@ -107,3 +115,9 @@ class RenderedFormat:
         if tags is None or not think or self.parser is not None:
             return None
         return ThinkingParser(tags, inside=text.rstrip().endswith(tags.opening))
+
+
+def _thought(prompt: str, thinking: str, tags: Tags) -> str:
+    """``prompt`` with finished thinking behind it."""
+    opened = prompt.rstrip().endswith(tags.opening)
+    return f"{prompt}{'' if opened else tags.opening}{thinking.strip()}{tags.closing}"

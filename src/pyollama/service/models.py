@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pyollama.chat.names import check_names
 from pyollama.errors import InvalidRequest, TemplateError
 from pyollama.runtime.pool import ModelPool
 from pyollama.service.library import find_to_show, refuse_cloud
@@ -125,6 +126,7 @@ class ModelService:
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; closing the iterator gives it up."""
+        check_names(request.renderer, request.parser)
         try:
             async with aclosing(stepwise(self._store.create(request))) as steps:
                 async for step in steps:

@@ -1,15 +1,80 @@
-"""Parsers by the names that models give in ``PARSER``. A new one is a module and a line here."""
+"""Parsers by the names that models give in ``PARSER``. A new one is a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyollama.chat.parsers import harmony, qwen3_coder
+from pyollama.chat.deepseektags import CALLS, CALLS_END
+from pyollama.chat.introspect import Tags
+from pyollama.chat.parsers import (
+    argpairs,
+    cohere,
+    deepseek,
+    gemma,
+    glimmer,
+    harmony,
+    ministral,
+    qwen3_coder,
+)
 from pyollama.chat.parsers.base import NamedParser
+from pyollama.chat.parsers.jsoncalls import read_call
+from pyollama.chat.parsers.making import Calls, Thoughts, after_result, named
 from pyollama.chat.parsers.passthrough import PassthroughParser
+from pyollama.chat.parsers.pythonic import read_calls
+
+_TOOL_CALL = ("<tool_call>", "</tool_call>")
+_JSON = Calls(*_TOOL_CALL, lambda turn: read_call)
+_XML = Calls(*_TOOL_CALL, lambda turn: qwen3_coder.reader(turn.tools))
+_PAIRS = Calls(*_TOOL_CALL, lambda turn: argpairs.reader(turn.tools))
+_PYTHON = Calls("<|tool_call_start|>", "<|tool_call_end|>", lambda turn: read_calls)
+_GEMMA = Calls("<|tool_call>", "<tool_call|>", lambda turn: gemma.reader('<|"|>'))
+_UNTIL_CALL = Thoughts(until=_TOOL_CALL[:1])
+_ALWAYS_OPENED = Thoughts(until=_TOOL_CALL[:1], prefills=False)
+_SAID = Thoughts(default=False, opened=lambda turn: False)
+
 
 PARSERS: Mapping[str, NamedParser] = {
-    "passthrough": NamedParser(lambda turn: PassthroughParser()),
+    "cogito": named(
+        Calls(CALLS, CALLS_END, lambda turn: deepseek.read_fenced),
+        Thoughts(default=False, prefills=False, until=(CALLS,)),
+    ),
+    "cohere": cohere.PARSER,
+    "deepseek3": named(
+        Calls(CALLS, CALLS_END, lambda turn: deepseek.read),
+        Thoughts(default=False, opened=lambda turn: not after_result(turn), closing="</think>"),
+    ),
+    "functiongemma": named(
+        Calls(
+            "<start_function_call>",
+            "<end_function_call>",
+            lambda turn: gemma.reader("<escape>"),
+        )
+    ),
+    "gemma4": named(
+        _GEMMA,
+        Thoughts(
+            Tags("<|channel>thought", "<channel|>"),
+            default=False,
+            opened=after_result,
+            prefills=False,
+            until=("<|tool_call>",),
+            closing="\n<channel|>",
+        ),
+    ),
+    "gemma4-no-thinking": named(_GEMMA),
+    "glimmer": NamedParser(
+        lambda turn: glimmer.GlimmerParser(turn.tools),
+        tools=True,
+        thinking=True,
+        preserved=glimmer.PRESERVED,
+        around_thinking=glimmer.AROUND_THINKING,
+    ),
+    "glm-4.7": named(_PAIRS, _ALWAYS_OPENED),
+    "glm-ocr": named(
+        _PAIRS,
+        Thoughts(opened=lambda turn: False, prefills=False),
+        lists_thinking=False,
+    ),
     "harmony": NamedParser(
         harmony.create,
         tools=True,
@@ -19,11 +84,27 @@ PARSERS: Mapping[str, NamedParser] = {
         stops=harmony.STOPS,
         resume=harmony.RESUME,
     ),
-    "qwen3-coder": NamedParser(
-        lambda turn: qwen3_coder.create(turn.tools),
+    "laguna": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1])),
+    "lfm2": named(_PYTHON),
+    "lfm2-thinking": named(_PYTHON, _SAID),
+    "ministral": NamedParser(
+        lambda turn: ministral.MinistralParser(turn.tools),
         tools=True,
-        preserved=("<tool_call>", "</tool_call>"),
+        preserved=(ministral.CALL, ministral.ARGUMENTS),
     ),
+    "nemotron-3-nano": named(_XML, _ALWAYS_OPENED),
+    "nemotron-3.5-nano": named(_XML, _ALWAYS_OPENED),
+    "olmo3": named(Calls("<function_calls>", "</function_calls>", lambda turn: read_calls)),
+    "olmo3-think": named(None, Thoughts(prefills=False)),
+    "ornith": named(_XML, _UNTIL_CALL),
+    "passthrough": NamedParser(lambda turn: PassthroughParser()),
+    "poolside-v1": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1], prefills=False)),
+    "qwen3": named(_JSON),
+    "qwen3-coder": named(_XML),
+    "qwen3-thinking": named(_JSON, _UNTIL_CALL),
+    "qwen3-vl-instruct": named(_JSON),
+    "qwen3-vl-thinking": named(_JSON, _UNTIL_CALL),
+    "qwen3.5": named(_XML, _UNTIL_CALL),
 }
 
 __all__ = ["PARSERS", "NamedParser", "PassthroughParser"]

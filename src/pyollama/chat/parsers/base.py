@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyollama.chat.interface import OutputParser, Turn
+from pyollama.chat.introspect import Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,10 @@ class NamedParser:
 
     ``tools`` and ``thinking`` say what it takes out of an answer. ``create`` makes one for the
     answer to a turn. ``prepare`` changes a turn before it is rendered, where the model knows tools
-    by other names. ``preserved`` are the special tokens it must see, ``resume`` is what follows
-    finished thinking in a prompt that goes on with the answer.
+    by other names. ``preserved`` are the special tokens it must see.
+
+    After thinking, a prompt that goes on with the answer has the thinking ``around_thinking``
+    behind it; without that, the thinking as a message and then ``resume``.
     """
 
     create: Callable[[Turn], OutputParser]
@@ -25,3 +28,4 @@ class NamedParser:
     preserved: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     resume: str = ""
+    around_thinking: Tags | None = None

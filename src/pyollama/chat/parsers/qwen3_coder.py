@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pyollama.chat.parsers.blocks import BlockParser
+from pyollama.chat.parsers.blocks import ReadBlock
 from pyollama.chat.parsers.xmlvalues import declared_types, typed_value
 from pyollama.types import JSON, Tool
 
@@ -13,11 +13,11 @@ _FUNCTION = re.compile(r"<function=([^>]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>]+)>(.*?)(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
 
 
-def create(tools: Sequence[Tool]) -> BlockParser:
+def reader(tools: Sequence[Tool]) -> ReadBlock:
     def read(block: str) -> list[tuple[str, JSON]]:
         return [_call(match, tools) for match in _FUNCTION.finditer(block)]
 
-    return BlockParser("<tool_call>", "</tool_call>", read)
+    return read
 
 
 def _call(function: re.Match[str], tools: Sequence[Tool]) -> tuple[str, JSON]:

@@ -10,6 +10,10 @@ from pyollama.chat.renderers.jsontext import declaration, spaced, spaced_plain
 from pyollama.types import Message, Tool, ToolCall
 
 _BEGIN = "〈|EOS|〉"
+_DEFAULT_SYSTEM = (
+    "You are a helpful, conversationally-fluent assistant made by Poolside. You are here to be "
+    "helpful to users through natural language conversations."
+)
 _CALL_RULES = (
     "For each function call, return an unescaped XML-like object with function name and "
     "arguments within '<tool_call>' and '</tool_call>' tags, like here:\n"
@@ -38,7 +42,7 @@ def _split(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
     """The system text at the beginning, and the rest."""
     if messages and messages[0].role == "system":
         return messages[0].content.rstrip(), messages[1:]
-    return "", messages
+    return _DEFAULT_SYSTEM, messages
 
 
 def laguna(turn: Turn) -> str:
@@ -89,7 +93,7 @@ def poolside(turn: Turn) -> str:
 def _new_parts(turn: Turn) -> Iterator[str]:
     system, messages = _split(turn.messages)
     yield _BEGIN
-    if system or turn.tools:
+    if system or turn.tools or turn.think:
         described = _tools(turn.tools) if turn.tools else ""
         yield f"<system>{system}{chr(10) * 2 if system and described else ''}{described}</system>\n"
     for message in messages:

@@ -10,23 +10,33 @@ from pyollama.chat.renderers import chatml
 from pyollama.chat.renderers.jsontext import declaration, spaced
 from pyollama.types import Message, ToolCall
 
-_DEFAULT_SYSTEM = "You are a helpful function-calling AI assistant. "
+_HELPFUL = "You are a helpful function-calling AI assistant."
+_BY_AI2 = (
+    "You are Olmo, a helpful AI assistant built by Ai2. Your date cutoff is December 2024, and "
+    "your model weights are available at https://huggingface.co/allenai."
+)
+_WITH_FUNCTIONS = (
+    "You are provided with function signatures within <functions></functions> XML tags. You may "
+    "call one or more functions to assist with the user query. Output any function calls within "
+    "<function_calls></function_calls> XML tags. Do not make assumptions about what values to plug "
+    "into functions."
+)
 _NO_FUNCTIONS = "You do not currently have access to any functions. <functions></functions>"
 
 
-def render(turn: Turn) -> str:
-    return "".join(_parts(turn))
+def _render(turn: Turn, *, default_system: str) -> str:
+    return "".join(_parts(turn, default_system))
 
 
-def _parts(turn: Turn) -> Iterator[str]:
+def _parts(turn: Turn, default_system: str) -> Iterator[str]:
     messages = turn.messages
     system = next((m.content for m in messages if m.role == "system"), "")
+    functions = ""
     if turn.tools:
-        functions = spaced([declaration(tool) for tool in turn.tools])
-        text = f"{system or _DEFAULT_SYSTEM}<functions>{functions}</functions>"
-    else:
-        text = system or _DEFAULT_SYSTEM + _NO_FUNCTIONS
-    yield chatml.turn("system", text)
+        listed = spaced([declaration(tool) for tool in turn.tools])
+        functions = f"<functions>{listed}</functions>"
+    rules = _WITH_FUNCTIONS if turn.tools else _NO_FUNCTIONS
+    yield chatml.turn("system", (system or f"{default_system} {rules}") + functions)
     for position, message in enumerate(messages):
         if message.role == "assistant":
             is_last = position == len(messages) - 1
@@ -57,12 +67,15 @@ def _think(turn: Turn, *, default_system: str) -> str:
 
 
 def _think_parts(turn: Turn, default_system: str) -> Iterator[str]:
-    system = next((m.content for m in turn.messages if m.role == "system"), default_system)
-    yield chatml.turn("system", f"{system} {_NO_FUNCTIONS}")
+    system = next((m.content for m in turn.messages if m.role == "system"), "")
+    yield chatml.turn("system", f"{system} {_NO_FUNCTIONS}" if system else default_system)
     for message in turn.messages:
         if message.role in ("user", "assistant"):
             yield chatml.turn(message.role, message.content)
     yield chatml.ANSWER + "<think>"
 
 
-think = partial(_think, default_system="You are OLMo, a helpful assistant.")
+render = partial(_render, default_system=_HELPFUL)
+render_3_1 = partial(_render, default_system=_BY_AI2)
+think = partial(_think, default_system=_BY_AI2)
+think_32b = partial(_think, default_system="You are a helpful AI assistant.")
