@@ -80,6 +80,10 @@ class Client:
         """Create a model; yields progress objects with a ``status``."""
         return self._stream("/api/create", body)
 
+    def push(self, model: str, *, insecure: bool = False) -> Iterator[JSON]:
+        """Push a model to the registry in its name; yields progress objects with a ``status``."""
+        return self._stream("/api/push", {"model": model, "insecure": insecure})
+
     def has_blob(self, digest: str) -> bool:
         """Whether the server's store already holds the blob ``sha256:...``."""
         response = self._send(self._http.build_request("HEAD", f"/api/blobs/{digest}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,9 +72,13 @@ class Seen:
 
 
 class Record:
-    """Faults to come, and requests that came. Safe to use from several threads."""
+    """Faults to come, and requests that came. Safe to use from several threads.
+
+    ``watch`` is called with the number of each request, before anything is done about it.
+    """
 
     def __init__(self) -> None:
+        self.watch: Callable[[int], None] | None = None
         self._faults: list[Fault] = []
         self._requests: list[Seen] = []
         self._lock = threading.Lock()
@@ -87,6 +91,7 @@ class Record:
     def clear(self) -> None:
         """Forget faults and requests."""
         with self._lock:
+            self.watch = None
             self._faults.clear()
             self._requests.clear()
 
@@ -95,6 +100,8 @@ class Record:
         start, end = byte_range(seen.headers.get("range", ""))
         with self._lock:
             self._requests.append(seen)
+            if self.watch is not None:
+                self.watch(len(self._requests))
             for fault in self._faults:
                 if fault.fits(seen.method, seen.path, start, end):
                     if fault.times is not None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from pyollama import __version__
 from pyollama.config import Settings
-from pyollama.errors import BlobNotFound, CloudDisabled, NotSupported
+from pyollama.errors import BlobNotFound, CloudDisabled
 from pyollama.server.body import T, decode_body
 from pyollama.server.callers import Callers
 from pyollama.server.ollama import convert, listing, schemas
@@ -46,7 +46,7 @@ class OllamaRoutes:
             ("/api/blobs/{digest}", ["HEAD"], self.has_blob),
             ("/api/blobs/{digest}", ["POST"], self.put_blob),
             ("/api/pull", ["POST"], self.pull),
-            ("/api/push", ["POST"], self.transfer),
+            ("/api/push", ["POST"], self.push),
             ("/api/experimental/web_search", ["POST"], self.web_search),
             ("/api/experimental/web_fetch", ["POST"], self.web_fetch),
         ]
@@ -136,12 +136,10 @@ class OllamaRoutes:
         events = self._services.transfers.pull(convert.transfer(body))
         return answer(events, ProgressFrames(), stream=body.stream)
 
-    async def transfer(self, request: Request) -> Response:
-        await _read(request, schemas.Transfer)
-        raise NotSupported(
-            "transfers from and to a registry are not supported yet: "
-            "create models from GGUF files with /api/create"
-        )
+    async def push(self, request: Request) -> Response:
+        body = await _read(request, schemas.Transfer)
+        events = self._services.transfers.push(convert.transfer(body))
+        return answer(events, ProgressFrames(), stream=body.stream)
 
     async def web_search(self, request: Request) -> Response:
         raise CloudDisabled("ollama cloud is disabled: web search is unavailable")

@@ -23,3 +23,8 @@ class Places:
         """The places to ask for ``name``, each opened when it is its turn; close their sessions."""
         for registry in registries_for(name, self.network, insecure=insecure):
             yield RegistryModel(Session(registry, self.network, self.sign), name)
+
+    def session(self, name: Name, insecure: bool) -> Session:
+        """A session with the registry of ``name`` itself, which is where models are pushed to."""
+        registry = registries_for(name, self.network, insecure=insecure)[-1]
+        return Session(registry, self.network, self.sign)
