@@ -84,6 +84,14 @@ class Client:
         """Push a model to the registry in its name; yields progress objects with a ``status``."""
         return self._stream("/api/push", {"model": model, "insecure": insecure})
 
+    def pull(self, model: str, *, insecure: bool = False, limit_rate: int = 0) -> Iterator[JSON]:
+        """Fetch a model from a registry; yields progress objects as :meth:`create`.
+
+        ``limit_rate`` is bytes per second, 0 no limit.
+        """
+        body: JSON = {"model": model, "insecure": insecure, "limit_rate": limit_rate}
+        return self._stream("/api/pull", body)
+
     def has_blob(self, digest: str) -> bool:
         """Whether the server's store already holds the blob ``sha256:...``."""
         response = self._send(self._http.build_request("HEAD", f"/api/blobs/{digest}"))

@@ -21,6 +21,7 @@ _COMMANDS = {
     "show": ("show", "Show what is known of a model"),
     "run": ("run", "Run a model"),
     "stop": ("stop", "Unload a running model"),
+    "pull": ("pull", "Pull a model from a registry"),
     "push": ("push", "Push a model to a registry"),
     "list": ("list", "List models"),
     "ps": ("ps", "List running models"),

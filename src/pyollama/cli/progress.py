@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
+
+from pyollama.cli.bars import Bar, Spinner
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 JSON = dict[str, Any]
 
@@ -15,7 +22,8 @@ class ProgressDisplay:
     """A spinner for what has no measure, a bar for what has; plain lines without a terminal."""
 
     def __init__(self) -> None:
-        self._display = _Animated() if sys.stderr.isatty() else _Plain()
+        can_move = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._display = _Animated() if can_move else _Plain()
 
     def __enter__(self) -> Self:
         return self
@@ -49,30 +57,44 @@ class _Plain:
 
 
 class _Animated:
+    """A line per step, drawn again ten times per second."""
+
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+        from rich.live import Live
 
-        console = Console(stderr=True)
-        columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(*columns, console=console)
-        self._spinner = console.status("")
-        self._last = ""
-        self._task = self._progress.add_task("", visible=False)
+        self._console = Console(stderr=True, highlight=False)
+        self._lines: dict[str, Bar | Spinner] = {}
+        self._live = Live(
+            get_renderable=self._drawn,
+            console=self._console,
+            refresh_per_second=10,
+            vertical_overflow="visible",
+        )
+        self._live.start()
 
     def show(self, status: str, completed: int, total: int | None) -> None:
-        if total:
-            self._spinner.stop()
-            if status != self._last:
-                self._task = self._progress.add_task(status)
-                self._progress.start()
-            self._progress.update(self._task, completed=completed, total=total)
-        elif status != self._last:
-            self._progress.stop()
-            self._spinner.update(status)
-            self._spinner.start()
-        self._last = status
+        now = time.monotonic()
+        key = status.rpartition(" ")[0] if status.endswith("%") else status
+        line = self._lines.get(key)
+        if line is None:
+            for other in self._lines.values():
+                other.ended = True
+        if isinstance(line, Bar):
+            line.update(completed, now)
+        elif total and completed:  # the announcement of a layer is not drawn
+            self._lines[key] = Bar(status, total, completed, now)
+        elif not total:
+            self._lines[key] = Spinner(status)
 
     def stop(self) -> None:
-        self._spinner.stop()
-        self._progress.stop()
+        for line in self._lines.values():
+            line.ended = True
+        self._live.stop()
+
+    def _drawn(self) -> Text:
+        from rich.text import Text
+
+        now = time.monotonic()
+        lines = (line.line(self._console.width, now) for line in list(self._lines.values()))
+        return Text("\n".join(lines), no_wrap=True)
