@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class ModelFacts:
     """``template`` is the model's Go template, ``jinja`` the one inside its weights.
 
-    ``name`` is the bare name of the model, without host, namespace and tag.
+    ``name`` is the bare name of the model, without host, namespace and tag. ``size`` is its number
+    of parameters as people write it, "8.0B" or "137.02M".
 
     ``capabilities`` are those its config lists, ``metadata`` is that of the weights.
     ``projectors`` holds the metadata of each projector file.
@@ -18,6 +19,8 @@ class ModelFacts:
 
     family: str = ""
     name: str = ""
+    tag: str = ""
+    size: str = ""
     template: str | None = None
     jinja: str = ""
     renderer: str = ""

@@ -11,6 +11,7 @@ from pyollama.chat.forgetful import ForgetfulFormat
 from pyollama.chat.gotemplates import DEFAULT_TEMPLATE, GoTemplate
 from pyollama.chat.interface import ChatFormat, Prompt, Turn
 from pyollama.chat.jinja import JinjaFormat, JinjaTemplate
+from pyollama.chat.names import renderer_of
 from pyollama.chat.parsers import PARSERS
 from pyollama.chat.rendered import RenderedFormat
 from pyollama.chat.renderers import RENDERERS
@@ -48,11 +49,12 @@ def _select(
     plain = RenderedFormat(template or GoTemplate.parse(DEFAULT_TEMPLATE))
     if renderer is Renderer.NOTHING:
         return UntemplatedFormat(JinjaFormat(open_jinja(None)), plain)
-    if facts.renderer and facts.renderer not in RENDERERS:
-        raise TemplateError(f'unknown renderer "{facts.renderer}"')
+    name = renderer_of(facts)
+    if name and name not in RENDERERS:
+        raise TemplateError(f'unknown renderer "{name}"')
     return RenderedFormat(
         plain.template,
-        renderer=RENDERERS.get(facts.renderer),
+        renderer=RENDERERS.get(name),
         parser=PARSERS.get(parser_name(facts, template)),
     )
 

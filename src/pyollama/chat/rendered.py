@@ -97,7 +97,7 @@ class RenderedFormat:
         parser: OutputParser | None = None
         if self.parser is not None:
             parser = self.parser.create(turn)
-            thinks = self.parser.thinking and turn.think is not False
+            thinks = self.parser.always_thinks or (self.parser.thinking and turn.think is not False)
             preserved += self.parser.preserved
         elif thinking := self._thinking_parser(text, turn.think):
             parser, thinks = thinking, True

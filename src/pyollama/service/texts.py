@@ -116,6 +116,8 @@ def facts_of(model: StoredModel) -> ModelFacts:
     return ModelFacts(
         family=config.model_family,
         name=model.name.model,
+        tag=model.name.tag,
+        size=config.model_type,
         template=model.template,
         jinja=model.chat_template,
         renderer=config.renderer,

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyollama.chat.deepseektags import CALL, CALL_END, CALLS, CALLS_END, SEPARATOR
+from pyollama.chat.facts import ModelFacts
 from pyollama.chat.interface import Turn
-from pyollama.chat.names import check_names
+from pyollama.chat.names import check_names, renderer_of
 from pyollama.chat.parsers import PARSERS
 from pyollama.chat.parsers.pythonic import read_calls
 from pyollama.errors import InvalidRequest
@@ -116,7 +117,7 @@ def test_every_parser_with_calls_is_here() -> None:
         ("qwen3-thinking", True, "<thin Hm", "<thin Hm", ""),
         ("qwen3-thinking", False, "Hm</think>Yes", "", "Hm</think>Yes"),
         ("qwen3.5", True, "Hm", "Hm", ""),
-        ("olmo3-think", False, "Plain", "", "Plain"),
+        ("olmo3-think", False, "Hm</think>Yes", "Hm", "Yes"),
         ("olmo3-think", True, "Hm</think>Yes", "Hm", "Yes"),
         ("deepseek3", None, "Plain", "", "Plain"),
         ("deepseek3", True, "Hm</think>Yes", "Hm", "Yes"),
@@ -233,6 +234,21 @@ def test_cuts_do_not_matter(
         said = "".join(d.content for d in deltas), "".join(d.thinking for d in deltas)
         results.append((said, calls))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize(
+    ("facts", "renderer"),
+    [
+        (ModelFacts(renderer="gemma4", name="gemma4", tag="e4b", size="30B"), "gemma4-small"),
+        (ModelFacts(renderer="gemma4", name="gemma-4-31B-it", size="1.0B"), "gemma4-large"),
+        (ModelFacts(renderer="gemma4", name="mine", size="25.2B"), "gemma4-large"),
+        (ModelFacts(renderer="gemma4", name="mine", size="999.00M"), "gemma4-small"),
+        (ModelFacts(renderer="gemma4", name="mine", size="?B"), "gemma4-small"),
+        (ModelFacts(renderer="glm-4.7", name="x-31b"), "glm-4.7"),
+    ],
+)
+def test_gemma_by_size(facts: ModelFacts, renderer: str) -> None:
+    assert renderer_of(facts) == renderer
 
 
 def test_names_are_checked() -> None:

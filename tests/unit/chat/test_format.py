@@ -215,6 +215,28 @@ def test_format_after_harmony_thinking() -> None:
     assert second.grammar == Grammar('{"type": "object"}', "json_schema")
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("qwen3.5", "assistant\n<think>\nhm\n</think>\n\n"),
+        ("deepseek3", "assistant: <think>hm</think>"),
+        ("gemma4", "<|turn>model\n<|channel>thought\nhm\n<channel|>"),
+        ("cohere", "<|START_THINKING|>hm<|END_THINKING|><|START_TEXT|>"),
+        ("glimmer", "assistant to=self<|message|>hm<|eom|><|start|>assistant to=user<|message|>"),
+    ],
+)
+def test_format_after_the_thinking_of_families(name: str, ending: str) -> None:
+    renderer = "" if name == "deepseek3" else name
+    chosen = _select(ModelFacts(template=_PLAIN, renderer=renderer, parser=name))
+    turn = Turn(_USER, think=True, format="json")
+    first = chosen.chat(turn)
+    assert first.constrain_later
+    second = chosen.after_thinking(turn, first, " hm\n")
+    assert second.text.endswith(ending)
+    assert second.grammar == Grammar(kind="json")
+    assert second.parser.feed('{"a":') == Delta(content='{"a":')
+
+
 def test_insert_and_raw() -> None:
     chosen = _select(ModelFacts(template="<{{ .Prompt }}|{{ .Suffix }}>"))
     turn = Turn((), format={})

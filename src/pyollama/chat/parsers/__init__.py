@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyollama.chat.deepseektags import CALLS, CALLS_END
+from pyollama.chat.deepseektags import CALL, CALL_END, CALLS, CALLS_END, SEPARATOR
 from pyollama.chat.introspect import Tags
 from pyollama.chat.parsers import (
     argpairs,
@@ -27,7 +27,8 @@ _JSON = Calls(*_TOOL_CALL, lambda turn: read_call)
 _XML = Calls(*_TOOL_CALL, lambda turn: qwen3_coder.reader(turn.tools))
 _PAIRS = Calls(*_TOOL_CALL, lambda turn: argpairs.reader(turn.tools))
 _PYTHON = Calls("<|tool_call_start|>", "<|tool_call_end|>", lambda turn: read_calls)
-_GEMMA = Calls("<|tool_call>", "<tool_call|>", lambda turn: gemma.reader('<|"|>'))
+_QUOTE = '<|"|>'
+_GEMMA = Calls("<|tool_call>", "<tool_call|>", lambda turn: gemma.reader(_QUOTE))
 _UNTIL_CALL = Thoughts(until=_TOOL_CALL[:1])
 _ALWAYS_OPENED = Thoughts(until=_TOOL_CALL[:1], prefills=False)
 _SAID = Thoughts(default=False, opened=lambda turn: False)
@@ -37,31 +38,35 @@ PARSERS: Mapping[str, NamedParser] = {
     "cogito": named(
         Calls(CALLS, CALLS_END, lambda turn: deepseek.read_fenced),
         Thoughts(default=False, prefills=False, until=(CALLS,)),
+        inner=(CALL, CALL_END, SEPARATOR),
     ),
     "cohere": cohere.PARSER,
     "deepseek3": named(
         Calls(CALLS, CALLS_END, lambda turn: deepseek.read),
         Thoughts(default=False, opened=lambda turn: not after_result(turn), closing="</think>"),
+        inner=(CALL, CALL_END, SEPARATOR),
     ),
     "functiongemma": named(
         Calls(
             "<start_function_call>",
             "<end_function_call>",
             lambda turn: gemma.reader("<escape>"),
-        )
+        ),
+        inner=("<escape>",),
     ),
     "gemma4": named(
         _GEMMA,
         Thoughts(
-            Tags("<|channel>thought", "<channel|>"),
+            Tags("<|channel>thought\n", "<channel|>"),
             default=False,
             opened=after_result,
             prefills=False,
             until=("<|tool_call>",),
             closing="\n<channel|>",
         ),
+        inner=("<|channel>", _QUOTE),
     ),
-    "gemma4-no-thinking": named(_GEMMA),
+    "gemma4-no-thinking": named(_GEMMA, inner=(_QUOTE,)),
     "glimmer": NamedParser(
         lambda turn: glimmer.GlimmerParser(turn.tools),
         tools=True,
@@ -95,7 +100,7 @@ PARSERS: Mapping[str, NamedParser] = {
     "nemotron-3-nano": named(_XML, _ALWAYS_OPENED),
     "nemotron-3.5-nano": named(_XML, _ALWAYS_OPENED),
     "olmo3": named(Calls("<function_calls>", "</function_calls>", lambda turn: read_calls)),
-    "olmo3-think": named(None, Thoughts(prefills=False)),
+    "olmo3-think": named(None, Thoughts(always=True, prefills=False)),
     "ornith": named(_XML, _UNTIL_CALL),
     "passthrough": NamedParser(lambda turn: PassthroughParser()),
     "poolside-v1": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1], prefills=False)),

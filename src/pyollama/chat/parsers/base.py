@@ -13,7 +13,8 @@ from pyollama.chat.introspect import Tags
 class NamedParser:
     """A parser that a model can name.
 
-    ``tools`` and ``thinking`` say what it takes out of an answer. ``create`` makes one for the
+    ``tools`` and ``thinking`` say what it takes out of an answer; some models think even when told
+    not to. ``create`` makes one for the
     answer to a turn. ``prepare`` changes a turn before it is rendered, where the model knows tools
     by other names. ``preserved`` are the special tokens it must see.
 
@@ -24,6 +25,7 @@ class NamedParser:
     create: Callable[[Turn], OutputParser]
     tools: bool = False
     thinking: bool = False
+    always_thinks: bool = False
     prepare: Callable[[Turn], Turn] = lambda turn: turn
     preserved: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()

@@ -20,14 +20,15 @@ THINK = Tags("<think>", "</think>")
 class Thoughts:
     """How a family thinks.
 
-    ``default`` holds where the turn leaves it open. ``opened`` says whether the prompt opens the
-    thinking, ``prefills`` whether an answer that the turn has begun goes on without any. ``until``
-    are tags that end the thinking, too, and ``closing`` is what stands between finished thinking
-    and an answer.
+    ``default`` holds where the turn leaves it open, ``always`` says that nothing switches it off.
+    ``opened`` tells whether the prompt opens the thinking, ``prefills`` whether an answer that the
+    turn has begun goes on without any. ``until`` are tags that end the thinking, too, and
+    ``closing`` is what stands between finished thinking and an answer.
     """
 
     tags: Tags = THINK
     default: bool = True
+    always: bool = False
     opened: Callable[[Turn], bool] = lambda turn: True
     prefills: bool = True
     until: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class Thoughts:
 
     def before(self, turn: Turn, answer: OutputParser) -> OutputParser:
         thinks = self.default if turn.think is None else bool(turn.think)
-        if not thinks or (self.prefills and _is_begun(turn)):
+        if not (thinks or self.always) or (self.prefills and _is_begun(turn)):
             return answer
         return ParserChain(
             ThoughtParser(self.tags, inside=self.opened(turn), until=self.until), answer
@@ -65,8 +66,12 @@ def named(
     thoughts: Thoughts | None = None,
     *,
     lists_thinking: bool = True,
+    inner: tuple[str, ...] = (),
 ) -> NamedParser:
-    """``lists_thinking=False`` reads thinking without naming it a capability of the model."""
+    """``lists_thinking=False`` reads thinking without naming it a capability of the model.
+
+    ``inner`` are further special tokens that stand in thinking and calls.
+    """
 
     def create(turn: Turn) -> OutputParser:
         answer: OutputParser = PassthroughParser()
@@ -79,6 +84,7 @@ def named(
         create,
         tools=calls is not None,
         thinking=thoughts is not None and lists_thinking,
-        preserved=(*tags, *((calls.opening, calls.closing) if calls else ())),
+        preserved=(*tags, *((calls.opening, calls.closing) if calls else ()), *inner),
+        always_thinks=thoughts is not None and thoughts.always,
         around_thinking=Tags(thoughts.tags.opening, thoughts.closing) if thoughts else None,
     )
