@@ -200,19 +200,17 @@ class Walk {
     // Notes which queries see a cell of the block, and their masks. Returns how many.
     size_t look(size_t cell, size_t count) {
         size_t active = 0;
-        size_t looked_at = op_.tokens; // none
-        size_t rows = 0;
-        bool sees = false;
-        for (size_t i = 0; i < tile_.n; ++i) {
-            const size_t token = (first_query_ + i) / op_.group;
-            if (token != looked_at) {
-                looked_at = token;
-                sees = load_mask(token, cell, count, mask_rows_[rows]);
-                rows += sees;
-            }
-            if (sees) {
-                who_[active] = i;
-                masks_[active++] = mask_rows_[rows - 1];
+        const size_t last = first_query_ + tile_.n - 1;
+        float (*row)[block_cells] = mask_rows_;
+        for (size_t token = first_query_ / op_.group; token <= last / op_.group; ++token) {
+            if (load_mask(token, cell, count, *row)) {
+                const size_t begin = std::max(token * op_.group, first_query_);
+                const size_t end = std::min((token + 1) * op_.group, last + 1);
+                for (size_t query = begin; query < end; ++query) {
+                    who_[active] = query - first_query_;
+                    masks_[active++] = *row;
+                }
+                ++row;
             }
         }
         return active;
