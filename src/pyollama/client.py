@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -101,6 +103,12 @@ class Client:
         """Upload a file's content under its digest."""
         request = self._http.build_request("POST", f"/api/blobs/{digest}", content=chunks)
         _check(self._send(request))
+
+    def offer_file(self, digest: str, path: Path) -> bool:
+        """Let a server on this machine take a file itself; ``False`` if it does not."""
+        headers = {"X-Pyollama-File": quote(str(path.absolute()))}
+        request = self._http.build_request("POST", f"/api/blobs/{digest}", headers=headers)
+        return self._send(request).is_success
 
     # --- inference ----------------------------------------------------------------------------
 

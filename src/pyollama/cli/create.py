@@ -15,6 +15,7 @@ from pyollama.cli.main import Command
 from pyollama.cli.model_files import model_files
 from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
+from pyollama.config import parse_address
 from pyollama.errors import InvalidName, PyollamaError
 from pyollama.store.modelfile import Modelfile, parse_modelfile
 from pyollama.store.name import Name
@@ -98,6 +99,7 @@ class _Uploads:
         self._client = client
         self._folder = folder
         self._display = display
+        self._is_here = parse_address(client.base_url).is_local
 
     def sources(self, names: tuple[str, ...]) -> JSON:
         """``files`` for local files, ``from`` for the name of a model."""
@@ -141,7 +143,8 @@ class _Uploads:
         self._display.show({"status": "gathering model components"})
         with path.open("rb") as file:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-        if not self._client.has_blob(digest):
+        known = self._client.has_blob(digest)
+        if not known and not (self._is_here and self._client.offer_file(digest, path)):
             self._client.push_blob(digest, self._chunks(path, digest))
         return digest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from typing import NamedTuple, get_args
+from urllib.parse import unquote
 
 from starlette.requests import Request
 
@@ -17,6 +18,9 @@ PRIORITY = "X-Pyollama-Priority"
 
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
 """Headers that proxies and browsers add."""
+
+FILE = "X-Pyollama-File"
+"""Header: the percent-encoded path of a file to take instead of an uploaded one."""
 
 _PRIORITIES: dict[str, Priority] = {name: name for name in get_args(Priority)}
 
@@ -54,6 +58,13 @@ class Callers:
             return self._files
         passed_on = any(header in request.headers for header in _PASSED_ON)
         return not passed_on and request.client is not None and is_loopback(request.client.host)
+
+    def named_file(self, request: Request) -> str:
+        """The file of this machine that is meant instead of a body, if one is."""
+        path = unquote(request.headers.get(FILE, ""))
+        if path and not self.may_name_files(request):
+            raise InvalidRequest(f"{FILE}: only programs on the server's machine may", field=FILE)
+        return path
 
     def _key(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

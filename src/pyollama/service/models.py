@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pyollama.chat.names import check_names
@@ -156,6 +157,14 @@ class ModelService:
         finally:
             await asyncio.to_thread(writer.abort)
         return True
+
+    async def take_blob(self, digest: str, path: str) -> bool:
+        """As :meth:`put_blob`, but of a file of this machine, which costs no space where it can."""
+        if not Path(path).is_absolute():
+            raise InvalidRequest(f"{path!r} is not an absolute path", field="path")
+        if await self.has_blob(digest):
+            return False
+        return await asyncio.to_thread(self._store.blobs.take_over, Path(path), digest)
 
 
 async def _write(writer: BlobWriter, chunks: AsyncIterator[bytes]) -> None:

@@ -19,6 +19,7 @@ from pyollama.errors import BlobNotFound, DigestMismatch, StoreError
 from pyollama.store.digest import digest_of, file_digest, file_name
 from pyollama.store.files import (
     FILE_MODE,
+    clone,
     disk_errors,
     make_folder,
     read_file,
@@ -99,10 +100,30 @@ class Blobs:
             existed = self.has(writer.digest)
             return writer.commit(), not existed
 
-    def settle(self, temporary: Path, digest: str) -> bool:
+    def take_over(self, source: Path, digest: str) -> bool:
+        """Make a blob of a file without a second copy of it on disk, where that can be.
+
+        The copy shares the space of the file if the file system can do that. What is named after
+        its own content, or cannot be written, is never changed in place, and is linked instead.
+        ``False`` if the blob was there before; :class:`DigestMismatch` if it is another content.
+        """
+        if not source.is_file():
+            raise StoreError(f"cannot read {source}: there is no such file")
+        with self.temporary() as path:
+            with disk_errors("read", source):
+                linked = _link(source.resolve(), path, digest)
+                if not linked:
+                    clone(source, path)
+                found = file_digest(path)
+                sync_file(path)
+            if found != digest:
+                raise DigestMismatch(f'digest mismatch, expected "{digest}", got "{found}"')
+            return self.settle(path, digest, mode=None if linked else FILE_MODE)
+
+    def settle(self, temporary: Path, digest: str, mode: int | None = FILE_MODE) -> bool:
         """Give a synced temporary file its final name; ``False`` if the blob was there before.
 
-        One of another length is damaged and gives way.
+        One of another length is damaged and gives way. Without ``mode`` the permissions stay.
         """
         path = self.path(digest)
         with disk_errors("write", path):
@@ -110,7 +131,8 @@ class Blobs:
                 self.touch(digest)
                 temporary.unlink()
                 return False
-            temporary.chmod(FILE_MODE)
+            if mode is not None:
+                temporary.chmod(mode)
             temporary.replace(path)
             sync_folder(self.folder)
         return True
@@ -170,6 +192,22 @@ class Pins:
                 if not self._counts[digest]:
                     del self._counts[digest]
             self._mine.clear()
+
+
+def _link(source: Path, target: Path, digest: str) -> bool:
+    """Whether ``target`` is now another name of ``source``, a file that nobody will change."""
+    status = source.stat()
+    digits = digest.removeprefix("sha256:")
+    is_final = source.name in (digits, f"sha256-{digits}") or not status.st_mode & 0o222
+    if not is_final:
+        return False
+    target.unlink()
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or not allowed
+        target.touch()
+        return False
+    return True
 
 
 class BlobWriter:

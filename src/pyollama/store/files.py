@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,9 @@ from pyollama.errors import StoreError
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 TEMPORARY_FILES = ".write-*"
+
+_FICLONE = 0x40049409
+"""The request of ioctl for it, in Linux; others do not know it."""
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; delete models or files and try again",
@@ -37,8 +42,20 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
 
 def sync_file(path: Path) -> None:
     """Make the content of a file that somebody else wrote survive a power cut."""
-    with path.open("rb+") as file:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def clone(source: Path, target: Path) -> None:
+    """Make the existing file ``target`` a copy of ``source`` that shares its space on disk.
+
+    Where the file system cannot do that, it is an ordinary copy.
+    """
+    with source.open("rb") as old, target.open("wb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError:  # another file system, or one that cannot
+            shutil.copyfile(source, target)
 
 
 def sync_folder(folder: Path) -> None:

@@ -69,3 +69,11 @@ def test_who_may_name_files(address: str, headers: dict[str, str], programs_here
     assert Callers().of(asked).files is programs_here
     assert Callers(files=True).of(asked).files
     assert not Callers(files=False).of(asked).files
+
+
+def test_a_file_is_named_in_a_header() -> None:
+    headers = {"x-pyollama-file": "/models/a%20b%C3%A4.gguf"}
+    assert Callers().named_file(request(headers)) == "/models/a bä.gguf"
+    assert Callers().named_file(request({})) == ""
+    with pytest.raises(InvalidRequest, match="X-Pyollama-File: only programs on the server's"):
+        Callers().named_file(request(headers, "10.0.0.1"))

@@ -177,3 +177,68 @@ def test_failed_replacement_leaves_the_old_file(
         write_file(path, b"new", temporary_in=tmp_path)
     assert path.read_bytes() == b"old"
     assert files(tmp_path) == ["deep"]
+
+
+def test_a_file_is_copied_where_it_may_be_changed(blobs: Blobs, tmp_path: Path) -> None:
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"content")
+    assert blobs.take_over(source, digest(b"content"))
+    path = blobs.path(digest(b"content"))
+    assert path.stat().st_ino != source.stat().st_ino
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not blobs.take_over(source, digest(b"content"))
+    assert files(blobs.folder) == [path.name]
+
+
+@pytest.mark.parametrize("final", ["hex", "blob", "read-only", "link"])
+def test_a_file_that_nobody_changes_is_linked(blobs: Blobs, tmp_path: Path, final: str) -> None:
+    wanted = digest(b"content")
+    names = {"hex": wanted[7:], "blob": f"sha256-{wanted[7:]}", "read-only": "x.gguf"}
+    source = tmp_path / names.get(final, wanted[7:])
+    source.write_bytes(b"content")
+    source.chmod(0o444 if final == "read-only" else 0o600)
+    mode, named = source.stat().st_mode, source
+    if final == "link":
+        named = tmp_path / "x.gguf"
+        named.symlink_to(source)
+    assert blobs.take_over(named, wanted)
+    assert blobs.path(wanted).stat().st_ino == source.stat().st_ino
+    assert not blobs.path(wanted).is_symlink()
+    assert source.stat().st_mode == mode
+    assert blobs.delete(wanted)
+    assert source.read_bytes() == b"content"
+
+
+def test_another_content_is_not_taken_over(blobs: Blobs, tmp_path: Path) -> None:
+    source = tmp_path / digest(b"one")[7:]
+    source.write_bytes(b"two")
+    with pytest.raises(DigestMismatch):
+        blobs.take_over(source, digest(b"one"))
+    with pytest.raises(StoreError, match="there is no such file"):
+        blobs.take_over(tmp_path, digest(b"one"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="there is no such file"):
+        blobs.take_over(tmp_path / "pipe", digest(b"one"))
+    assert source.read_bytes() == b"two"
+    assert files(blobs.folder) == []
+
+
+def test_a_link_that_is_not_possible_becomes_a_copy(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    source = tmp_path / digest(b"content")[7:]
+    source.write_bytes(b"content")
+    assert blobs.take_over(source, digest(b"content"))
+    assert blobs.path(digest(b"content")).stat().st_ino != source.stat().st_ino
+    assert blobs.read(digest(b"content"), 10) == b"content"
+
+
+def test_a_damaged_blob_gives_way_to_a_whole_one(blobs: Blobs) -> None:
+    name, _ = blobs.put(b"whole")
+    blobs.path(name).write_bytes(b"who")
+    assert blobs.put(b"whole") == (name, True)
+    assert blobs.read(name, 10) == b"whole"

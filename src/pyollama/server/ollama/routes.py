@@ -128,7 +128,10 @@ class OllamaRoutes:
 
     async def put_blob(self, request: Request) -> Response:
         digest = request.path_params["digest"]
-        created = await self._services.models.put_blob(digest, request.stream())
+        if path := self._callers.named_file(request):
+            created = await self._services.models.take_blob(digest, path)
+        else:
+            created = await self._services.models.put_blob(digest, request.stream())
         return Response(status_code=201 if created else 200)
 
     async def pull(self, request: Request) -> Response:
