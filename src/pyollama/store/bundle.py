@@ -122,10 +122,7 @@ class BundleWriter:
         self._sums.append(f"{hashlib.sha256(data).hexdigest()}  {path}\n")
 
     def _head(self, path: str, size: int) -> None:
-        member = tarfile.TarInfo(path)
-        member.size = size
-        member.mode = 0o644
-        self._out.write(member.tobuf(tarfile.GNU_FORMAT))
+        self._out.write(_header(path, size))
 
     def _tail(self, size: int) -> None:
         self._out.write(bytes(-size % _BLOCK))
@@ -188,10 +185,12 @@ class BundleReader:
             member = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
             raise InvalidBundle(f"there is no {path} where the bundle should have it") from error
-        if member.name != path or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        if member.name != path:
             raise InvalidBundle(f"the bundle has {member.name!r} where {path} should be")
-        if member.size < 0 or (size is not None and member.size != size):
+        if size is not None and member.size != size:
             raise InvalidBundle(f"{path} in the bundle has {member.size} bytes instead of {size}")
+        if member.size < 0 or block != _header(path, member.size):
+            raise InvalidBundle(f"{path} in the bundle is not an ordinary file")
         return member.size
 
     def _tail(self, size: int) -> None:
@@ -207,6 +206,13 @@ class BundleReader:
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
+
+
+def _header(path: str, size: int) -> bytes:
+    """The block before a file. All that is free to choose in it is always the same."""
+    member = tarfile.TarInfo(path)
+    member.size = size
+    return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def _parse_index(data: bytes) -> Index:
