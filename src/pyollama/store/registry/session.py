@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -31,6 +31,7 @@ from pyollama.store.registry.auth import (
     token_url,
 )
 from pyollama.store.registry.patience import Patience, is_passing, retry_after
+from pyollama.store.registry.wire import CheckPeer, Sockets, Wire
 
 MAX_REDIRECTS = 10
 MAX_TEXT = 64 << 10
@@ -62,7 +63,7 @@ class Session:
         self._token = bearer
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str | None], httpx.Client] = {}
-        self._sockets: set[Any] = set()
+        self._sockets = Sockets()
         self.stopped = threading.Event()
 
     def __enter__(self) -> Self:
@@ -84,11 +85,7 @@ class Session:
     def abort(self) -> None:
         """Make every request that is under way, and every later one, raise :class:`Aborted`."""
         self.stopped.set()
-        with self._lock:
-            sockets = list(self._sockets)
-        for found in sockets:
-            with contextlib.suppress(OSError):
-                found.shutdown(2)  # both directions: whoever waits for the socket wakes up
+        self._sockets.cut()
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -197,15 +194,12 @@ class Session:
     ) -> httpx.Response:
         self.check_stopped()
         self._guard.check(url)
-        client, direct = self._client(url)
+        client = self._client(url)
         sent = {**headers, "accept-encoding": "identity", "user-agent": self._network.user_agent}
         if token:
             sent["authorization"] = f"Bearer {token}"
         body = content() if callable(content) else content
-        extensions = {"trace": self._tracer(url if direct else None)}
-        request = client.build_request(
-            method, url, headers=sent, content=body, extensions=extensions
-        )
+        request = client.build_request(method, url, headers=sent, content=body)
         try:
             return client.send(request, stream=True)
         except (httpx.TransportError, ssl.SSLError, OSError) as error:
@@ -242,8 +236,8 @@ class Session:
 
     # --- connections ------------------------------------------------------------------------------
 
-    def _client(self, url: httpx.URL) -> tuple[httpx.Client, bool]:
-        """The client for the way that leads to ``url``, and whether that is without a proxy."""
+    def _client(self, url: httpx.URL) -> httpx.Client:
+        """The client for the way that leads to ``url``."""
         proxy = proxy_for(url)
         way = (url.scheme, proxy)
         with self._lock:
@@ -251,40 +245,30 @@ class Session:
                 try:
                     self._clients[way] = self._new_client(url.scheme, proxy)
                 except ValueError as error:
-                    raise RegistryError(f"the proxy for {url.scheme} cannot be used") from error
-            return self._clients[way], proxy is None
+                    raise RegistryError(
+                        f"the proxy for {url.scheme} cannot be used: {error}"
+                    ) from error
+            return self._clients[way]
 
     def _new_client(self, scheme: str, proxy: str | None) -> httpx.Client:
         encrypted = scheme == "https" or (proxy or "").startswith("https:")
-        return httpx.Client(
-            proxy=proxy,
-            verify=_trusted_roots() if encrypted else False,
-            trust_env=False,
-            timeout=httpx.Timeout(self._network.stall, connect=self._network.connect),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        wire = Wire(
+            self._sockets,
+            self._check_peer(scheme) if proxy is None else None,
+            _trusted_roots() if encrypted else None,
+            proxy,
         )
+        timeout = httpx.Timeout(self._network.stall, connect=self._network.connect)
+        return httpx.Client(transport=wire, trust_env=False, timeout=timeout)
 
-    def _tracer(self, direct: httpx.URL | None) -> Callable[[str, dict[str, Any]], None]:
-        """Notes the sockets, so that they can be cut, and looks where they really lead.
+    def _check_peer(self, scheme: str) -> CheckPeer:
+        """A name may have another address by now than when the guard looked."""
 
-        A name may have another address by now than when the guard looked.
-        """
-
-        def trace(event: str, info: dict[str, Any]) -> None:
-            stream = info.get("return_value")
-            if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-                return
-            found = stream.get_extra_info("socket") if stream is not None else None
-            if found is None:
-                return
-            if direct is not None and event.endswith(".connect_tcp.complete"):
-                self._guard.check_addresses(direct, [str(found.getpeername()[0])])
-            with self._lock:
-                self._sockets = {each for each in self._sockets if each.fileno() >= 0}
-                self._sockets.add(found)
+        def check(host: str, port: int, address: str) -> None:
+            self._guard.check_addresses(httpx.URL(scheme=scheme, host=host, port=port), [address])
             self.check_stopped()
 
-        return trace
+        return check
 
 
 @contextlib.contextmanager
