@@ -39,6 +39,7 @@ from pyollama.store.create import CreateTools, DetectedTemplate
 from pyollama.store.elsewhere import Folders
 from pyollama.store.registry.address import Network
 from pyollama.store.registry.candidates import Places
+from pyollama.store.registry.huggingface import Hub
 from pyollama.store.registry.pull import Pull, pulled_name
 from pyollama.store.store import Store
 from pyollama.types import Progress
@@ -75,7 +76,7 @@ def open_store(settings: Settings) -> Store:
     """The models on disk, for what needs no server."""
 
     def pull(text: str) -> Iterator[Progress]:
-        return Pull(store, _places(settings), pulled_name(text)).steps()
+        return Pull(store, _places(settings, store), pulled_name(text)).steps()
 
     store = Store(
         settings.models,
@@ -113,7 +114,7 @@ def build(settings: Settings) -> Application:
         generate=GenerateService(store, pool, texts),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
-        transfers=TransferService(store, _places(settings)),
+        transfers=TransferService(store, _places(settings, store)),
     )
     return Application(settings, store, pool, services, create_app(services, settings))
 
@@ -152,7 +153,7 @@ class _Server(uvicorn.Server):
         await closing
 
 
-def _places(settings: Settings) -> Places:
+def _places(settings: Settings, store: Store) -> Places:
     """Where models are pulled from, and with whose key."""
     machine, system = platform.machine(), platform.system().lower()
     network = Network(
@@ -160,7 +161,7 @@ def _places(settings: Settings) -> Places:
         settings.private_registries,
         settings.registry_mirrors,
     )
-    return Places(network, _sign)
+    return Places(network, _sign, Hub(settings.hf_endpoint, settings.hf_token), store)
 
 
 def _sign(data: bytes) -> str:

@@ -61,6 +61,7 @@ class Settings:
 
     ``private_registries`` are hosts (``host`` or ``host:port``) that may have private addresses;
     ``registry_mirrors`` holds, by the host of a registry, base URLs that are asked before it.
+    ``hf_endpoint`` stands in for Hugging Face, and ``hf_token`` is shown to that place alone.
 
     ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 and ``prefix_ram`` ``None``
     mean: decide by the machine. ``aliases`` are pairs of another name and what it stands for;
@@ -91,6 +92,8 @@ class Settings:
     remotes: tuple[str, ...] = ("ollama.com",)
     aliases: tuple[tuple[str, str], ...] = ()
     files: bool | None = None
+    hf_endpoint: str = ""
+    hf_token: str = field(default="", repr=False)
     hugging_face: Path = field(default_factory=lambda: _hf_home() / "hub")
     no_cloud: bool = False
     noprune: bool = False
@@ -127,6 +130,8 @@ class Settings:
             remotes=read.items("OLLAMA_REMOTES", default.remotes),
             aliases=read.pairs("PYOLLAMA_ALIASES"),
             files=read.switch("PYOLLAMA_FILES"),
+            hf_endpoint=read.text("HF_ENDPOINT"),
+            hf_token=read.text("HF_TOKEN"),
             hugging_face=read.path("HF_HUB_CACHE", read.path("HF_HOME", _hf_home()) / "hub"),
             no_cloud=read.boolean("OLLAMA_NO_CLOUD", default.no_cloud),
             noprune=read.boolean("OLLAMA_NOPRUNE", default.noprune),

@@ -39,6 +39,7 @@ from pyollama.service.vocabulary import Vocabularies, Vocabulary
 from pyollama.store.create import CreateTools
 from pyollama.store.registry.address import Network
 from pyollama.store.registry.candidates import Places
+from pyollama.store.registry.huggingface import Hub
 from pyollama.store.store import Store
 from pyollama.types import (
     ContextShifted,
@@ -203,7 +204,7 @@ def make_world(folder: Path) -> World:
         generate=GenerateService(store, pool, texts),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
-        transfers=TransferService(store, Places(Network(), lambda data: "")),
+        transfers=TransferService(store, Places(Network(), lambda data: "", Hub(), store)),
     )
     return World(create_app(services, Settings()), store, pool, engines)
 

@@ -73,7 +73,7 @@ class World:
     def pushed(self, text: str) -> bytes:
         """The manifest as the registry gives it."""
         with self.open(self.name(text)) as session:
-            return RegistryModel(session, self.name(text)).manifest()
+            return RegistryModel(session, self.name(text)).fetch_manifest()
 
     def received(self, method: str, path: str = UPLOADS) -> list[int]:
         """The sizes of the bodies that came."""

@@ -15,7 +15,8 @@ MAX_BYTES = 16 << 20
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``model_type`` is the size as text (``8.0B``), ``file_type`` the quantisation (``Q4_K_M``).
 
-    A stub of a model on another server has ``remote_host`` and ``remote_model``.
+    A stub of a model on another server has ``remote_host`` and ``remote_model``. ``sources`` are
+    the digests of the files that the weights were put together from, where those are not kept.
     """
 
     model_format: str = ""
@@ -33,6 +34,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     embedding_length: int = 0
     base_name: str = ""
     draft: dict[str, Any] = {}
+    sources: tuple[str, ...] = ()
 
 
 _ALWAYS = ("model_format", "model_family", "model_families", "model_type", "file_type")

@@ -208,6 +208,16 @@ class Store:
             if any(not self.blobs.has(digest) for digest in replaced):
                 yield Progress("removing unused layers")
 
+    def assembled(
+        self, request: CreateRequest, pins: Pins
+    ) -> Generator[Progress, None, Manifest]:
+        """A model made of files as by :meth:`create`, but for writing its manifest."""
+        return (yield from Build(request, self.blobs, pins, self._tools).steps(None))
+
+    def discard(self, digests: Iterable[str]) -> None:
+        """Delete those of ``digests`` that no model needs."""
+        self._collect(set(digests))
+
     @contextmanager
     def keeping(self, text: str) -> Iterator[tuple[Name, bytes]]:
         """The name and the manifest of a model, whose blobs stay to the end of ``with``."""

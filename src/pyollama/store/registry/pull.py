@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from pyollama.errors import (
     Aborted,
-    InvalidManifest,
-    NotSupported,
     PyollamaError,
     RegistryError,
     StoreError,
 )
 from pyollama.store.blobs import Blobs, Pins
-from pyollama.store.manifest import Layer, Manifest, parse_manifest
+from pyollama.store.manifest import Layer
 from pyollama.store.name import Name, split_source
 from pyollama.store.registry.download import Download
 from pyollama.store.registry.limiter import Limiter
@@ -30,8 +28,6 @@ from pyollama.store.registry.session import Session
 from pyollama.store.store import Store
 from pyollama.types import Progress
 
-MAX_LAYERS = 20_000
-_TENSOR = "application/vnd.ollama.image.tensor"
 _POLL = 0.2
 
 Candidates = Callable[[Name, bool], Iterable[Remote]]
@@ -70,12 +66,14 @@ class Pull:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._cancelled = False
+        self._leftovers: frozenset[str] = frozenset()
 
     def steps(self) -> Generator[Progress, None, None]:
         """The pull itself. Closing it, or :meth:`cancel`, ends it; what has come stays on disk."""
         yield Progress("pulling manifest")
         self._name = self._store.spelled(self._name)
         yield from self._store.take_in(self._name, self._fetch)
+        self._store.discard(self._leftovers)
         yield Progress("success")
 
     def cancel(self) -> None:
@@ -89,19 +87,19 @@ class Pull:
 
     def _fetch(self, pins: Pins) -> Generator[Progress, None, bytes]:
         """Bring the blobs of the model; its manifest is what is returned."""
-        remote, data = self._find()
+        remote, layers = self._find()
         with remote.session:
-            manifest = _checked(data)
-            pins.add(layer.digest for layer in manifest.blobs)
-            layers = list({layer.digest: layer for layer in manifest.blobs}.values())
-            self._check_room(layers)
+            pins.add(layer.digest for layer in layers)
+            self._check_room(layers, remote.room)
             for layer in layers:
                 yield from self._pull_layer(remote, layer)
             yield Progress("verifying sha256 digest")  # each was verified before it got its name
-        return data
+            manifest = yield from remote.manifest(pins)
+        self._leftovers = remote.leftovers
+        return manifest
 
-    def _find(self) -> tuple[Remote, bytes]:
-        """The first place that has the manifest, and the manifest."""
+    def _find(self) -> tuple[Remote, Sequence[Layer]]:
+        """The first place that has the model, and what to fetch from there."""
         problem: PyollamaError | None = None
         for remote in self._candidates(self._name, self._insecure):
             with self._lock:
@@ -109,19 +107,19 @@ class Pull:
             try:
                 if self._cancelled:
                     raise Aborted("the transfer was given up")
-                return remote, remote.manifest()
+                return remote, remote.layers()
             except RegistryError as error:
                 remote.session.close()
-                problem = problem or _about_manifest(error)
+                problem = _about_manifest(error)
             except BaseException:
                 remote.session.close()
                 raise
         raise problem or RegistryError(f"pull model manifest: no registry for {self._name}")
 
-    def _check_room(self, layers: list[Layer]) -> None:
+    def _check_room(self, layers: Sequence[Layer], more: int) -> None:
         """Notice before the first byte that the disk is too small."""
         missing = [layer for layer in layers if not _is_there(self._blobs, layer)]
-        needed = sum(layer.size - self._taken(layer) for layer in missing)
+        needed = sum(layer.size - self._taken(layer) for layer in missing) + more
         folder = self._blobs.folder
         while not folder.is_dir():
             folder = folder.parent
@@ -173,19 +171,6 @@ class Pull:
         finally:
             partial.close()
         yield progress(layer.size)
-
-
-def _checked(data: bytes) -> Manifest:
-    """The manifest in ``data``, if it is one of a model that can be used here."""
-    try:
-        manifest = parse_manifest(data)
-    except InvalidManifest as error:
-        raise InvalidManifest(f"pull model manifest: {error.message}") from error
-    if len(manifest.layers) > MAX_LAYERS:
-        raise InvalidManifest(f"pull model manifest: more than {MAX_LAYERS} layers")
-    if manifest.of_type(_TENSOR):
-        raise NotSupported("this model requires MLX support, but the MLX runtime is not available")
-    return manifest
 
 
 def _about_manifest(error: RegistryError) -> RegistryError:

@@ -1,18 +1,23 @@
-"""A model as it lies in a registry: its manifest, and its blobs in pieces."""
+"""A model as it lies somewhere else: what has to be fetched, in pieces, and what comes of it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import httpx
 
-from pyollama.errors import RegistryError
-from pyollama.store.manifest import MANIFEST_TYPE, MAX_BYTES
+from pyollama.errors import InvalidManifest, NotSupported, RegistryError
+from pyollama.store.blobs import Pins
+from pyollama.store.manifest import MANIFEST_TYPE, MAX_BYTES, Layer, Manifest, parse_manifest
 from pyollama.store.name import Name
 from pyollama.store.registry.address import origin_of
 from pyollama.store.registry.session import Session
+from pyollama.types import Progress
 
+MAX_LAYERS = 20_000
+_TENSOR = "application/vnd.ollama.image.tensor"
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _MANIFEST_TYPES = f"{MANIFEST_TYPE}, application/vnd.oci.image.manifest.v1+json"
 
@@ -33,32 +38,73 @@ class RemoteBlob(Protocol):
 
 
 class Remote(Protocol):
-    """A model to pull. All requests go through ``session``."""
+    """A model to pull. All requests go through ``session``.
+
+    ``room`` is how many bytes are needed on disk besides what is fetched, and ``leftovers`` what
+    has no use any more once the manifest is written.
+    """
 
     @property
     def session(self) -> Session: ...
 
-    def manifest(self) -> bytes:
-        """The manifest's bytes; :class:`RegistryError` if it cannot be had."""
+    @property
+    def room(self) -> int: ...
+
+    @property
+    def leftovers(self) -> frozenset[str]: ...
+
+    def layers(self) -> Sequence[Layer]:
+        """What to fetch, in this order; :class:`RegistryError` if the model cannot be had."""
         ...
 
     def blob(self, digest: str) -> RemoteBlob: ...
+
+    def manifest(self, pins: Pins) -> Generator[Progress, None, bytes]:
+        """The manifest to store, now that all layers are there."""
+        ...
 
 
 class RegistryModel:
     """The model ``name`` in the registry that ``session`` talks to."""
 
+    room = 0
+    leftovers: frozenset[str] = frozenset()
+
     def __init__(self, session: Session, name: Name) -> None:
         self.session = session
         self._name = name
+        self._data = b""
 
-    def manifest(self) -> bytes:
+    def layers(self) -> Sequence[Layer]:
+        self._data = self.fetch_manifest()
+        manifest = _checked(self._data)
+        return tuple({layer.digest: layer for layer in manifest.blobs}.values())
+
+    def blob(self, digest: str) -> RemoteBlob:
+        return RedirectedBlob(self.session, self.session.registry.blob(self._name, digest))
+
+    def manifest(self, pins: Pins) -> Generator[Progress, None, bytes]:
+        yield from ()
+        return self._data  # byte for byte
+
+    def fetch_manifest(self) -> bytes:
+        """The manifest as the registry has it."""
         url = self.session.registry.manifest(self._name)
         headers = {"accept": _MANIFEST_TYPES}
         return self.session.fetch("GET", url, limit=MAX_BYTES, headers=headers)[1]
 
-    def blob(self, digest: str) -> RemoteBlob:
-        return RedirectedBlob(self.session, self.session.registry.blob(self._name, digest))
+
+def _checked(data: bytes) -> Manifest:
+    """The manifest in ``data``, if it is one of a model that can be used here."""
+    try:
+        manifest = parse_manifest(data)
+    except InvalidManifest as error:
+        raise InvalidManifest(f"pull model manifest: {error.message}") from error
+    if len(manifest.layers) > MAX_LAYERS:
+        raise InvalidManifest(f"pull model manifest: more than {MAX_LAYERS} layers")
+    if manifest.of_type(_TENSOR):
+        raise NotSupported("this model requires MLX support, but the MLX runtime is not available")
+    return manifest
 
 
 class RedirectedBlob:
