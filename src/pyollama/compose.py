@@ -8,17 +8,19 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from msgspec.structs import replace
 
 from pyollama import __version__, _native, builtin, log
-from pyollama._native import Model, drain_log, quantize
+from pyollama._native import Model, drain_log, quantize, read_rendered
 from pyollama.chat.autodetect import detect
 from pyollama.chat.format import OpenJinja
 from pyollama.chat.gotemplates import GoTemplate
-from pyollama.chat.native import jinja_opener
+from pyollama.chat.jinja import JinjaTemplate
 from pyollama.config import Settings
 from pyollama.convert.process import Converter
 from pyollama.runtime.fit import Policy
@@ -37,11 +39,14 @@ from pyollama.store.aliases import Aliases
 from pyollama.store.builtin import Builtin
 from pyollama.store.create import CreateTools, DetectedTemplate
 from pyollama.store.elsewhere import Folders
+from pyollama.store.gguf import read_gguf
 from pyollama.store.registry.address import Network
 from pyollama.store.registry.candidates import Places
 from pyollama.store.registry.huggingface import Hub
 from pyollama.store.registry.pull import Pull, pulled_name
 from pyollama.store.store import Store
+from pyollama.templating.renderer import Renderer, SeparateTemplate
+from pyollama.templating.wire import Source
 from pyollama.types import Progress
 from pyollama.worker.health import WorkerLimits
 
@@ -64,12 +69,14 @@ class Application:
     store: Store
     pool: ModelPool
     services: Services
+    renderer: Renderer
     app: FastAPI
 
     async def close(self) -> None:
-        """End all transfers and all workers."""
+        """End all transfers and all processes."""
         await self.services.transfers.close()
         await self.pool.close()
+        await asyncio.to_thread(self.renderer.close)
 
 
 def open_store(settings: Settings) -> Store:
@@ -103,9 +110,10 @@ def _lm_studio() -> tuple[Path, ...]:
 def build(settings: Settings) -> Application:
     """Put the parts together; nothing is started yet."""
     store = open_store(settings)
+    renderer = Renderer()
     texts = TextSides(
         Vocabularies(_open_vocabulary),
-        _open_jinja,
+        partial(_open_jinja, renderer),
         prefer_go=settings.go_template,
     )
     pool = _pool(settings)
@@ -116,7 +124,7 @@ def build(settings: Settings) -> Application:
         models=ModelService(store, pool, texts),
         transfers=TransferService(store, _places(settings, store)),
     )
-    return Application(settings, store, pool, services, create_app(services, settings))
+    return Application(settings, store, pool, services, renderer, create_app(services, settings))
 
 
 def serve(settings: Settings) -> None:
@@ -193,16 +201,34 @@ def _pool(settings: Settings) -> ModelPool:
 
 
 def _open_vocabulary(path: Path) -> NativeVocabulary:
+    read_gguf(path)  # what is not sound does not get into llama.cpp, least of all in this process
     try:
         return Model(path, vocab_only=True)
     finally:
         log.forward_native(drain_log)
 
 
-def _open_jinja(vocabulary: Vocabulary) -> OpenJinja:
-    if not isinstance(vocabulary.native, Model):
+def _open_jinja(renderer: Renderer, vocabulary: Vocabulary) -> OpenJinja:
+    model = vocabulary.native
+    if not isinstance(model, Model):
         raise TypeError("Jinja needs the vocabulary of a model that llama.cpp has opened")
-    return jinja_opener(vocabulary.native)
+    special = Source(
+        bos=_token_text(model, model.bos),
+        eos=_token_text(model, model.eos),
+        add_bos=model.add_bos,
+        add_eos=model.add_eos,
+    )
+
+    def open_jinja(text: str | None) -> JinjaTemplate:
+        source = replace(special, text=text)
+        renderer.check(source)
+        return SeparateTemplate(renderer, source, partial(read_rendered, model))
+
+    return open_jinja
+
+
+def _token_text(model: Model, token: int) -> str:
+    return model.piece(token, render_special=True).decode("utf-8", "replace") if token >= 0 else ""
 
 
 def _check_template(text: str) -> None:

@@ -33,11 +33,20 @@ class Server:
         return int(self.url.rpartition(":")[2])
 
     def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        """The processes of loaded models; the one that renders templates is none of them."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if not _renders_templates(child)]
 
     @property
     def environment(self) -> dict[str, str]:
         return clean_environment(self.home) | {"OLLAMA_HOST": self.url.removeprefix("http://")}
+
+
+def _renders_templates(process: psutil.Process) -> bool:
+    try:
+        return "pyollama.templating.process" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def clean_environment(home: Path) -> dict[str, str]:

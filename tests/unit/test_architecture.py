@@ -36,12 +36,24 @@ ARROWS: dict[str, set[str]] = {
     "chat": {"errors", "types"},
     "convert": {"errors", "types"},
     "store": {"errors", "types", "builtin"},
+    "templating": {"errors", "types", "chat"},
     "runtime": LEAVES | {"chat", "engine", "store", "worker"},
     "service": LEAVES | {"chat", "engine", "runtime", "store"},
     "server": LEAVES | {"service"},
     "llm": LEAVES | {"builtin", "chat", "engine", "runtime", "service", "store"},
     "compose": LEAVES
-    | {"builtin", "chat", "convert", "engine", "runtime", "server", "service", "store", "worker"},
+    | {
+        "builtin",
+        "chat",
+        "convert",
+        "engine",
+        "runtime",
+        "server",
+        "service",
+        "store",
+        "templating",
+        "worker",
+    },
     "cli": LEAVES | {"client", "compose", "gateway"},
     "gateway": LEAVES | {"client"},
 }
@@ -56,6 +68,7 @@ KNOW_THE_BINDING = {
     "engine/guidance/process.py",
     "engine/native_backend.py",
     "runtime/devices.py",
+    "templating/process.py",
     "worker/llama.py",
 }
 POLICY = {
