@@ -72,6 +72,10 @@ class Modelfile:
 
     @property
     def parameters(self) -> dict[str, Value]:
+        """Typed values; the hint of an :class:`InvalidRequest` names the line."""
+        for item in self.instructions:
+            if item.name == "parameter":
+                _check_parameter(item)
         return read_parameters(self._pairs("parameter"))
 
     @property
@@ -197,6 +201,14 @@ class _Scanner:
         self._line += text.count("\n")
         self.position += len(text)
         return text
+
+
+def _check_parameter(item: Instruction) -> None:
+    try:
+        read_parameters([(item.key, item.value)])
+    except InvalidRequest as error:
+        hint = f"line {item.line} sets {item.key}"
+        raise InvalidRequest(error.message, hint=hint, line=item.line) from error
 
 
 def _error(line: int, message: str) -> InvalidRequest:

@@ -13,9 +13,6 @@ from pyollama.store.model import StoredModel
 from pyollama.store.modelfile import Instruction, format_modelfile
 from pyollama.store.parameters import parameter_lines
 
-DEFAULT_TEMPLATE = "{{ .Prompt }}"
-"""The Go template of a model that has none."""
-
 _HIDDEN = ("general.name", "tokenizer.chat_template")
 
 Plain = Scalar | list[Scalar | None] | None
@@ -56,9 +53,13 @@ def model_info(model: StoredModel, *, verbose: bool) -> FileInfo:
 def modelfile_text(
     model: StoredModel, *, system: str = "", options: Mapping[str, Any] | None = None
 ) -> str:
-    """A Modelfile that makes ``model`` again, with another system text and options on top."""
-    lines = [*_files(model), Instruction("template", model.template or DEFAULT_TEMPLATE)]
+    """A Modelfile that makes ``model`` again, with another system text and options on top.
+
+    A model without a template gets none here: any that stood here would become its own.
+    """
+    lines = _files(model)
     texts = (
+        ("template", model.template),
         ("system", system or model.system),
         ("renderer", model.config.renderer),
         ("parser", model.config.parser),

@@ -120,6 +120,12 @@ def test_bad_parameters(pair: tuple[str, str], message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_bad_parameters_are_found_again() -> None:
+    with pytest.raises(InvalidRequest, match=r"invalid int value \[x\]") as caught:
+        _ = parse_modelfile("FROM x\nPARAMETER seed 1\n\nPARAMETER top_k x").parameters
+    assert caught.value.hint == "line 4 sets top_k"
+
+
 def test_bad_version_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="requires must be a valid semver"):
         _ = parse_modelfile("FROM x\nREQUIRES soon").requires

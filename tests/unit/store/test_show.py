@@ -67,7 +67,7 @@ def test_modelfile(store: Store, path: Path) -> None:
         "# To build a new Modelfile based on this, replace FROM with:\n"
         f"# FROM m:latest\n\nFROM {store.blobs.path(digest)}\n"
     )
-    assert modelfile_text(store.resolve("m")) == begin + "TEMPLATE {{ .Prompt }}\n"
+    assert modelfile_text(store.resolve("m")) == begin
     make(store, base="m", template="a\nb", system="S", renderer="R", parser="P", licenses=("L",))
     shown = modelfile_text(store.resolve("m"), system="Overlay.", options={"temperature": 0.5})
     assert shown == begin + (
