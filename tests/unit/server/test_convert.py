@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pyollama.durations import LONGEST, SECOND
 from pyollama.errors import InvalidRequest
 from pyollama.server.body import decode_body
 from pyollama.server.ollama import convert, schemas
@@ -43,7 +44,17 @@ def test_chat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(None, None), (0, 0), (-1, -1), (0.5, 0.5), ("1h30m", 5400), ("0", 0)]
+    ("value", "seconds"),
+    [
+        (None, None),
+        (0, 0),
+        (-1, -1),
+        (0.5, 0.5),
+        ("1h30m", 5400),
+        ("0", 0),
+        (10**400, LONGEST / SECOND),
+        (-1e300, -LONGEST / SECOND),
+    ],
 )
 def test_keep_alive(value: Any, seconds: float | None) -> None:
     assert convert.keep_alive(value) == seconds

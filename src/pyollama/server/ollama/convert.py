@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
-from pyollama.durations import SECOND, parse_duration
+from pyollama.durations import LONGEST, SECOND, parse_duration
 from pyollama.errors import InvalidRequest
 from pyollama.server.callers import Caller
 from pyollama.server.ollama import schemas
@@ -27,6 +27,7 @@ from pyollama.types import (
 _LEVELS = ("high", "medium", "low", "max")
 _THINK_VALUES = '"high", "medium", "low", "max", true, or false'
 _SOMEBODY = Caller()
+_LONGEST = LONGEST / SECOND
 _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 
 
@@ -148,7 +149,7 @@ def keep_alive(value: Any) -> float | None:
     if isinstance(value, bool | list | dict):
         raise InvalidRequest(f"Unsupported type: '{_GO_TYPES[type(value)]}'", field="keep_alive")
     if isinstance(value, int | float):
-        return float(value)
+        return float(max(-_LONGEST, min(value, _LONGEST)))
     try:
         return parse_duration(value) / SECOND
     except ValueError as error:
