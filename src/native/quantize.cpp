@@ -2,10 +2,14 @@
 
 #include "error.hpp"
 
+#include "gguf.h"
 #include "llama.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <utility>
 
 namespace pyollama {
@@ -13,7 +17,7 @@ namespace pyollama {
 namespace {
 
 // The names that users of llama.cpp know; llama_ftype_name() has sentences instead.
-constexpr std::array<std::pair<const char *, llama_ftype>, 36> types = {{
+constexpr std::array<std::pair<const char *, llama_ftype>, 35> types = {{
     {"F32", LLAMA_FTYPE_ALL_F32},
     {"F16", LLAMA_FTYPE_MOSTLY_F16},
     {"BF16", LLAMA_FTYPE_MOSTLY_BF16},
@@ -47,7 +51,6 @@ constexpr std::array<std::pair<const char *, llama_ftype>, 36> types = {{
     {"TQ2_0", LLAMA_FTYPE_MOSTLY_TQ2_0},
     {"TQ1_0", LLAMA_FTYPE_MOSTLY_TQ1_0},
     {"MXFP4_MOE", LLAMA_FTYPE_MOSTLY_MXFP4_MOE},
-    {"NVFP4", LLAMA_FTYPE_MOSTLY_NVFP4},
     {"Q2_0", LLAMA_FTYPE_MOSTLY_Q2_0},
     {"Q1_0", LLAMA_FTYPE_MOSTLY_Q1_0},
 }};
@@ -71,6 +74,55 @@ ggml_type tensor_type(const std::string & name) {
     }
     throw Error(Code::invalid_request, "there is no tensor type '" + name + "'");
 }
+
+// The smallest types need to know how much each column of a matrix matters.
+bool needs_importance(llama_ftype type) {
+    switch (type) {
+    case LLAMA_FTYPE_MOSTLY_Q2_K_S:
+    case LLAMA_FTYPE_MOSTLY_IQ1_M:
+    case LLAMA_FTYPE_MOSTLY_IQ1_S:
+    case LLAMA_FTYPE_MOSTLY_IQ2_M:
+    case LLAMA_FTYPE_MOSTLY_IQ2_S:
+    case LLAMA_FTYPE_MOSTLY_IQ2_XS:
+    case LLAMA_FTYPE_MOSTLY_IQ2_XXS:
+    case LLAMA_FTYPE_MOSTLY_IQ3_XS:
+    case LLAMA_FTYPE_MOSTLY_IQ3_XXS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// Nobody has measured that here, so all columns of all matrices matter alike. The list ends with a
+// null name; its entries point into `names` and `weights`.
+struct EqualImportance {
+    std::vector<std::string> names;
+    std::vector<float> weights;
+    std::vector<llama_model_imatrix_data> list;
+
+    explicit EqualImportance(const std::string & source) {
+        ggml_context * tensors = nullptr;
+        const std::unique_ptr<gguf_context, decltype(&gguf_free)> file(
+            gguf_init_from_file(source.c_str(), {true, &tensors}), gguf_free);
+        const std::unique_ptr<ggml_context, decltype(&ggml_free)> owner(tensors, ggml_free);
+        if (!file) {
+            throw Error(Code::native_error, "cannot quantize " + source);
+        }
+        size_t longest = 0;
+        std::vector<size_t> sizes;
+        for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
+             tensor = ggml_get_next_tensor(tensors, tensor)) {
+            names.emplace_back(ggml_get_name(tensor));
+            sizes.push_back(static_cast<size_t>(tensor->ne[0] * tensor->ne[2]));
+            longest = std::max(longest, sizes.back());
+        }
+        weights.assign(longest, 1.0F);
+        for (size_t i = 0; i < names.size(); ++i) {
+            list.push_back({names[i].c_str(), weights.data(), sizes[i]});
+        }
+        list.push_back({nullptr, nullptr, 0});
+    }
+};
 
 } // namespace
 
@@ -107,7 +159,12 @@ void quantize(const std::string & source, const std::string & target,
     const std::string part = target + ".part"; // so that `target` is whole or as it was
     const AssertionsThrow guard;
     const NativeCall call;
+    std::optional<EqualImportance> importance;
     try {
+        if (needs_importance(native.ftype)) {
+            importance.emplace(source);
+            native.imatrix = importance->list.data();
+        }
         if (llama_model_quantize(source.c_str(), part.c_str(), &native) != 0) {
             throw call.failed(Code::native_error, "cannot quantize " + source);
         }

@@ -16,13 +16,13 @@ from fastapi import FastAPI
 from msgspec.structs import replace
 
 from pyollama import __version__, _native, builtin, log
-from pyollama._native import Model, drain_log, quantize, read_rendered
+from pyollama._native import Model, drain_log, read_rendered
 from pyollama.chat.autodetect import detect
 from pyollama.chat.format import OpenJinja
 from pyollama.chat.gotemplates import GoTemplate
 from pyollama.chat.jinja import JinjaTemplate
 from pyollama.config import Settings
-from pyollama.convert.process import Converter
+from pyollama.convert.process import Converter, quantize
 from pyollama.runtime.fit import Policy
 from pyollama.runtime.loader import ModelLoader
 from pyollama.runtime.pool import ModelPool

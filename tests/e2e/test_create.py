@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 import time
@@ -14,20 +13,30 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 from tests.e2e import checkpoints
 from tests.e2e.checkpoints import Array, Checkpoint
 from tests.e2e.running import Server, running_server
+from tests.e2e.server_models import (
+    NO_LIMIT,
+    TOKENS,
+    blobs,
+    converters,
+    create,
+    difference,
+    logits_of,
+    made,
+    shown,
+    upload,
+    uploaded,
+    weights_of,
+)
 from tests.native import steps, tiny
 
 from pyollama._native import Context, Model
 
 pytest.importorskip("transformers", reason="needs pyollama[convert]")
 tokenizers = pytest.importorskip("tokenizers")
-
-TOKENS = [5, 17, 260, 99, 257, 3]
-NO_LIMIT = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -44,54 +53,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="module")
 def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return checkpoints.qwen2(tmp_path_factory.mktemp("c") / "qwen2")
-
-
-def upload(server: Server, path: Path) -> str:
-    data = path.read_bytes()
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    httpx.post(f"{server.url}/api/blobs/{digest}", content=data).raise_for_status()
-    return digest
-
-
-def uploaded(server: Server, folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): upload(server, path) for path in files}
-
-
-def create(server: Server, **body: Any) -> list[dict[str, Any]]:
-    with httpx.stream("POST", f"{server.url}/api/create", json=body, timeout=NO_LIMIT) as answer:
-        return [json.loads(line) for line in answer.iter_lines()]
-
-
-def made(server: Server, model: str, **body: Any) -> list[str]:
-    """The statuses of a success, each once, without digests."""
-    frames = create(server, model=model, **body)
-    assert frames[-1] == {"status": "success"}, frames
-    return list(dict.fromkeys(frame["status"].partition(" sha256:")[0] for frame in frames))
-
-
-def shown(server: Server, model: str) -> dict[str, Any]:
-    answer = httpx.post(f"{server.url}/api/show", json={"model": model}).raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def weights_of(server: Server, model: str, instruction: str = "FROM") -> Path:
-    found = re.search(rf"^{instruction} (/.*)$", shown(server, model)["modelfile"], re.MULTILINE)
-    assert found
-    return Path(found[1])
-
-
-def logits_of(path: Path) -> Array:
-    return steps.last_logits(Context(Model(path), n_ctx=64), TOKENS)
-
-
-def difference(found: Array, expected: Array) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
-def blobs(server: Server) -> set[str]:
-    return {path.name for path in (server.home / ".ollama" / "models" / "blobs").iterdir()}
 
 
 def pyollama(server: Server, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -221,8 +182,8 @@ def test_a_client_that_leaves_ends_the_conversion(server: Server, llama: Checkpo
         lines = answer.iter_lines()
         next(lines)
         next(lines)  # the second one comes from the process that converts
-        assert _converters(server)
-    while _converters(server) or blobs(server) != before:
+        assert converters(server)
+    while converters(server) or blobs(server) != before:
         time.sleep(0.05)
     assert "left:latest" not in _tags(server)
 
@@ -300,14 +261,6 @@ def _layers(server: Server, model: str) -> list[str]:
 def _tags(server: Server) -> set[str]:
     models = httpx.get(f"{server.url}/api/tags").json()["models"]
     return {model["name"] for model in models}
-
-
-def _converters(server: Server) -> list[psutil.Process]:
-    return [
-        child
-        for child in server.workers()
-        if "pyollama.convert" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE
-    ]
 
 
 def _logits_with(path: Path, adapter: Path) -> Array:

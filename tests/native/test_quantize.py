@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.native import steps
+from tests.native import steps, tiny
 
 from pyollama import _native, errors
 from pyollama._native import Context, Model
+from pyollama.store.gguf_types import FILE_TYPES
 
 
 @pytest.mark.parametrize(("kind", "similar"), [("Q8_0", 0.99), ("Q4_0", 0.95)])
@@ -40,10 +41,31 @@ def test_the_copy_knows_its_type(folder: Path, tmp_path: Path) -> None:
     assert again.exists()
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with rows of 256 numbers, which the larger blocks need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "N_EMBD", 256)
+        patch.setattr(tiny, "N_FF", 256)
+        return tiny.llama_like(tmp_path_factory.mktemp("wide") / "wide.gguf")
+
+
+@pytest.mark.parametrize("kind", _native.quantization_types())
+def test_every_type_can_be_made_and_computed_with(wide: Path, tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "small.gguf"
+    _native.quantize(wide, target, kind, n_threads=2)
+    logits = []
+    for path in (wide, target):
+        with Model(path) as model, Context(model, n_ctx=64) as context:
+            logits.append(steps.last_logits(context, [1, 2, 3]))
+    before, after = logits
+    cosine = (before @ after) / (np.linalg.norm(before) * np.linalg.norm(after))
+    assert cosine > (0.9 if kind[:2] in ("F3", "F1", "BF", "Q8", "Q6", "Q5", "Q4") else 0.1)
+
+
 def test_every_name_is_known() -> None:
-    names = _native.quantization_types()
-    assert {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q4_K_M", "Q4_0", "IQ4_XS"} <= set(names)
-    assert len(names) == len(set(names))
+    names = set(_native.quantization_types())
+    assert names == set(FILE_TYPES.values()) - {"NVFP4"}  # which is only ever converted to
 
 
 @pytest.mark.parametrize(

@@ -78,11 +78,11 @@ class _Weights:
         values[len(values) - zero_rows :] = 0
         self._writer.add_tensor(name, values / np.float32(np.sqrt(shape[-1])))
 
-    def ones(self, name: str, size: int = N_EMBD) -> None:
-        self._writer.add_tensor(name, np.ones(size, np.float32))
+    def ones(self, name: str, size: int = 0) -> None:
+        self._writer.add_tensor(name, np.ones(size or N_EMBD, np.float32))
 
-    def zeros(self, name: str, size: int = N_EMBD) -> None:
-        self._writer.add_tensor(name, np.zeros(size, np.float32))
+    def zeros(self, name: str, size: int = 0) -> None:
+        self._writer.add_tensor(name, np.zeros(size or N_EMBD, np.float32))
 
     def attention(self, block: str, *, bias: bool = False) -> None:
         kv = N_EMBD // N_HEAD * N_HEAD_KV

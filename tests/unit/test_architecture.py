@@ -65,6 +65,7 @@ FORMATS = {("cli", "pyollama.store.modelfile"), ("cli", "pyollama.store.name")}
 KNOW_THE_BINDING = {
     "chat/native.py",
     "compose.py",
+    "convert/quantizing.py",
     "engine/guidance/process.py",
     "engine/native_backend.py",
     "runtime/devices.py",

@@ -1,4 +1,4 @@
-"""``python -m pyollama.convert``: one conversion, asked for on stdin, answered on stdout."""
+"""``python -m pyollama.convert``: one job, asked for on stdin, answered on stdout."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import threading
 
 import msgspec
 
-from pyollama.convert.job import Job
-from pyollama.convert.work import run
+from pyollama.convert.job import Conversion, Job, Outcome
 
 _NICENESS = 10
 
@@ -18,12 +17,22 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     os.nice(_NICENESS)  # models that answer somebody go first
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    job: Job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    outcome = run(job)
-    answer.write(msgspec.json.encode(outcome))
+    answer.write(msgspec.json.encode(_outcome(job)))
     answer.close()
     os._exit(0)  # the thread above holds stdin
+
+
+def _outcome(job: Job) -> Outcome:
+    """Each kind of job imports what it needs and nothing else."""
+    if isinstance(job, Conversion):
+        from pyollama.convert import converting
+
+        return converting.run(job)
+    from pyollama.convert import quantizing
+
+    return quantizing.run(job)
 
 
 def _end_with_parent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Convert ``folder`` to ``target``; ``scripts`` is where llama.cpp's converter lies.
 
     ``kind`` is "model", "projector" or "adapter", and ``base`` the folder with the configuration
@@ -20,6 +20,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     outtype: str
     max_bytes: int
     base: str = ""
+
+
+class Quantization(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Write the weights of ``source`` to ``target`` in the type ``file_type``."""
+
+    source: str
+    target: str
+    file_type: str
+    max_bytes: int
+
+
+Job = Conversion | Quantization
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,14 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from pyollama.convert.job import Job, Outcome
+from pyollama.convert.job import Conversion, Job, Outcome, Quantization
 from pyollama.errors import StoreError
-from pyollama.types import Progress
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ _GROWTH = 4
 _SLACK = 1 << 28
 _TAIL = 4000
 _KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_NO_DIGEST = "0000000000000000000"
 
 
 class Converter:
@@ -45,14 +44,20 @@ class Converter:
         kind: str = "model",
         outtype: str = "auto",
         base: Path | None = None,
-    ) -> Generator[Progress, None, bool]:
+    ) -> Generator[int, None, bool]:
         """Write ``target`` from the files in ``folder``; whether there is a projector to make too.
 
-        ``kind``, ``outtype`` and ``base`` as in :class:`Job`. Closing the generator ends the
-        process at once. What it had written so far stays, for the caller to delete.
+        ``kind``, ``outtype`` and ``base`` as in :class:`Conversion`. Yields the bytes written so
+        far; closing the generator ends the work at once. The content of ``target`` is of no use
+        then.
         """
+        if not (self._scripts / "convert_hf_to_gguf.py").is_file():
+            raise StoreError(
+                f"safetensors files cannot be converted: {self._scripts} holds no converter",
+                hint="reinstall the package",
+            )
         total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        job = Job(
+        job = Conversion(
             scripts=str(self._scripts),
             folder=str(folder),
             target=str(target),
@@ -61,39 +66,61 @@ class Converter:
             max_bytes=_GROWTH * total + _SLACK,
             base=str(base or ""),
         )
-        if not (self._scripts / "convert_hf_to_gguf.py").is_file():
-            raise StoreError(
-                f"safetensors files cannot be converted: {self._scripts} holds no converter",
-                hint="reinstall the package",
-            )
-        with tempfile.TemporaryDirectory(prefix="pyollama-home-") as home:
-            outcome = yield from _watch(job, total, Path(home))
-        if outcome.error:
-            raise StoreError(outcome.error, hint=outcome.hint)
+        written = (target, target.with_name(f"mmproj-{target.name}"))
+        outcome = yield from _done(job, written, _SECONDS + total * _SECONDS_PER_BYTE)
         return outcome.has_projector
 
 
-def _watch(job: Job, total: int, home: Path) -> Generator[Progress, None, Outcome]:
+def quantize(source: Path, target: Path, file_type: str) -> Generator[int, None, None]:
+    """Write the weights of ``source`` to ``target`` in another type; otherwise as a conversion."""
+    job = Quantization(
+        source=str(source),
+        target=str(target),
+        file_type=file_type,
+        max_bytes=_GROWTH * source.stat().st_size + _SLACK,
+    )
+    yield from _done(job, (target, target.with_name(f"{target.name}.part")), None)
+
+
+def _done(
+    job: Job, written: tuple[Path, ...], seconds: float | None
+) -> Generator[int, None, Outcome]:
+    """Run a job that writes the first of the files, under the names of the others until then."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="pyollama-home-") as home:
+            outcome = yield from _watch(job, written, seconds, Path(home))
+    finally:
+        for path in written[1:]:
+            path.unlink(missing_ok=True)
+    if outcome.error:
+        raise StoreError(outcome.error, hint=outcome.hint)
+    return outcome
+
+
+def _watch(
+    job: Job, written: tuple[Path, ...], seconds: float | None, home: Path
+) -> Generator[int, None, Outcome]:
+    deadline = None if seconds is None else time.monotonic() + seconds
     with tempfile.TemporaryFile() as words:
         process = _start(job, home, words)
         try:
-            deadline = time.monotonic() + _SECONDS + total * _SECONDS_PER_BYTE
             while not _ended(process):
-                if time.monotonic() > deadline:
+                if deadline is not None and time.monotonic() > deadline:
                     raise StoreError("converting the model took too long and was stopped")
-                done = min(_size(Path(job.target)), total)
-                yield Progress("converting model", _NO_DIGEST, total, done)
+                yield max(map(_size, written))
         finally:
             process.kill()
-            process.wait()
             answer, _ = process.communicate()
         try:
             outcome = msgspec.json.decode(answer, type=Outcome)
         except msgspec.DecodeError:
-            outcome = Outcome(error=f"the converter ended with status {process.returncode}")
+            outcome = Outcome(
+                error=f"the process that made the model ended with status {process.returncode}",
+                hint="the log of the server has its last words",
+            )
         if outcome.error:
             words.seek(max(0, words.seek(0, os.SEEK_END) - _TAIL))
-            log.warning("a conversion failed: %s", words.read().decode(errors="replace"))
+            log.warning("a model was not made: %s", words.read().decode(errors="replace"))
         return outcome
 
 
@@ -111,8 +138,9 @@ def _start(job: Job, home: Path, words: IO[bytes]) -> subprocess.Popen[bytes]:
         cwd=home,
     )
     if process.stdin:
-        process.stdin.write(msgspec.json.encode(job) + b"\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, which is seen soon enough
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
     return process
 
 

@@ -17,6 +17,7 @@ from pyollama.store.files import disk_errors
 from pyollama.store.gguf import GGUFHeader, is_gguf, read_gguf
 from pyollama.store.layers import Part, existing, media_type, status
 from pyollama.store.manifest import Layer
+from pyollama.store.measured import measured
 from pyollama.types import Progress
 
 Parts = Generator[Progress, None, list[Part]]
@@ -32,12 +33,13 @@ class Converter(Protocol):
 
     ``kind`` is ``model``, ``projector`` or ``adapter``; ``outtype`` is ``auto``, ``f32``, ``f16``
     or ``bf16``; ``base`` is a folder with the configuration of the model that an adapter is for.
-    The result says whether the model has a projector to be made as well.
+    Yields the bytes that are written; the result says whether the model has a projector to be made
+    as well.
     """
 
     def __call__(
         self, folder: Path, target: Path, *, kind: str, outtype: str, base: Path | None
-    ) -> Generator[Progress, None, bool]: ...
+    ) -> Generator[int, None, bool]: ...
 
 
 class Importer:
@@ -109,8 +111,9 @@ class Importer:
 
     def _merged(self, pieces: Mapping[str, GGUFHeader]) -> Generator[Progress, None, Part]:
         ordered = split.in_order(pieces)
+        total = sum(tensor.size for header in ordered for tensor in header.tensors)
         with self._blobs.temporary() as path:
-            yield from split.merged(ordered, path)
+            yield from measured("merging split GGUF", total, split.merged(ordered, path))
             return self._adopted(path)
 
     # --- safetensors ----------------------------------------------------------------------------
@@ -131,9 +134,11 @@ class Importer:
     ) -> Generator[Progress, None, tuple[Part, bool]]:
         if self._converter is None:
             raise StoreError("this installation cannot convert safetensors files")
+        total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         with self._blobs.temporary() as path:
-            more = yield from self._converter(folder, path, kind=kind, outtype=outtype, base=base)
-            return self._adopted(path), more
+            work = self._converter(folder, path, kind=kind, outtype=outtype, base=base)
+            has_projector = yield from measured(f"converting {kind}", total, work)
+            return self._adopted(path), has_projector
 
     @contextmanager
     def _folder(self, files: Mapping[str, str]) -> Iterator[Path]:

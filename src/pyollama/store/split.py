@@ -7,17 +7,15 @@ it says itself; its name is only for people.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from pyollama.errors import InvalidRequest
 from pyollama.store.files import disk_errors
 from pyollama.store.gguf import GGUFHeader
 from pyollama.store.gguf_writer import ALIGNMENT, copied_fields, copied_tensor, write_gguf
-from pyollama.types import Progress
 
 _KEYS = {"split.no", "split.count", "split.tensors.count"}
-_NO_DIGEST = "0000000000000000000"
 
 
 def is_part(header: GGUFHeader) -> bool:
@@ -51,23 +49,17 @@ def in_order(parts: Mapping[str, GGUFHeader]) -> list[GGUFHeader]:
     return ordered
 
 
-def merged(parts: list[GGUFHeader], target: Path) -> Iterator[Progress]:
-    """Write the parts of :func:`in_order` to ``target`` as one file."""
+def merged(parts: list[GGUFHeader], target: Path) -> Generator[int, None, None]:
+    """Write the parts of :func:`in_order` to ``target`` as one file; yields the bytes written."""
     first = parts[0]
     fields = {key: raw for key, raw in copied_fields(first).items() if key not in _KEYS}
     for part in parts[1:]:
         if part.order != first.order:
             raise InvalidRequest("split GGUF: the parts differ in byte order", field="files")
     tensors = [copied_tensor(part, tensor) for part in parts for tensor in part.tensors]
-    total = sum(tensor.size for tensor in tensors)
     alignment = _number(first, "general.alignment") or ALIGNMENT
-    shown = -1
     with disk_errors("write", target), target.open("wb") as file:
-        for written in write_gguf(file, fields, tensors, alignment=alignment):
-            percent = 100 * min(written, total) // max(total, 1)
-            if percent != shown:
-                shown = percent
-                yield Progress("merging split GGUF", _NO_DIGEST, total, min(written, total))
+        yield from write_gguf(file, fields, tensors, alignment=alignment)
 
 
 def _check_tensors(parts: list[GGUFHeader]) -> None:

@@ -14,14 +14,14 @@ from types import ModuleType
 from typing import Any
 
 from pyollama.convert import pretokenizers, sandbox
-from pyollama.convert.job import Job, Outcome
+from pyollama.convert.job import Conversion, Outcome
 
 _EXTRA = "install what it needs with: pip install 'pyollama[convert]'"
 _OTHERWISE = "make a GGUF file with llama.cpp's own convert_hf_to_gguf.py and PyTorch, and use that"
 _MAX_ERROR = 500
 
 
-def run(job: Job) -> Outcome:
+def run(job: Conversion) -> Outcome:
     """Write the target; every way to fail is an outcome."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     complaints = _Complaints()
@@ -38,7 +38,7 @@ def run(job: Job) -> Outcome:
         return Outcome(error=_said(error), hint=_OTHERWISE)
 
 
-def _load_libraries(job: Job) -> None:
+def _load_libraries(job: Conversion) -> None:
     """Everything that is imported from outside, before the files are looked at."""
     for module in ("sentencepiece", "tokenizers", "transformers", "yaml"):
         import_module(module)
@@ -118,7 +118,7 @@ class _Complaints(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def _convert(job: Job, complaints: _Complaints) -> Outcome:
+def _convert(job: Conversion, complaints: _Complaints) -> Outcome:
     conversion = import_module("conversion")
     config = conversion.ModelBase.load_hparams(Path(job.base or job.folder), False)
     architecture = conversion.get_model_architecture(config, conversion.ModelType.TEXT)
