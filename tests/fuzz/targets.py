@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.fuzz import readers
+from tests.fuzz import readers, registry_readers
 
 from pyollama.store.digest import digest_of
 from pyollama.worker import wire
@@ -141,5 +141,49 @@ TARGETS: dict[str, Target] = {
             b"\xdd\xff\xff\xff\xff",
             b"\xc6\xff\xff\xff",
         ),
+    ),
+    "challenge": Target(
+        registry_readers.challenge,
+        (
+            b'Bearer realm="https://registry.example:5000/token",service="r",scope="a b"',
+            b"bearer realm=/token , scope=repository:library/m:pull",
+        ),
+        (b'realm="', b"https://", b"//", b"@", b":5000", b"\\", b"?", b"#", b"[::1]", b"%2f"),
+    ),
+    "token": Target(
+        registry_readers.token,
+        (b'{"token":"abc","expires_in":300}', b'{"access_token":"x"}'),
+        (*_JSON_WORDS, b'"token":', b"\\r\\n"),
+    ),
+    "answer": Target(
+        registry_readers.answer,
+        (
+            b"\2\0https://cdn.example/x?sig=1",
+            b'\0\2</api/x?cursor=a>; rel="next"',
+            b"\1\6bytes 10-19/100",
+            b"\7\4Wed, 21 Oct 2026 07:28:00 GMT",
+            b"\1\x08sha-256=:AAAA:",
+            b"\0\0050-99",
+        ),
+        (
+            *(b"//", b"http://", b"@", b"\\\\", b"[::1]", b"127.0.0.1", b"0x7f000001", b"%00"),
+            *(b'rel="next"', b"bytes ", b"-", b"/*", b"9" * 20, b":=:", b"..", b"\x7f", b"\xe2"),
+        ),
+        1024,
+    ),
+    "listing": Target(
+        registry_readers.listing,
+        (
+            b'\0\1[{"type":"file","path":"m-Q4_K_M.gguf","size":9,"lfs":{"oid":"%s","size":9}}]'
+            % (b"a" * 64),
+            bytes(range(150)),
+        ),
+        (*_JSON_WORDS, b"-00001-of-00002", b".gguf", b"mmproj", b"../", b"a" * 64, b'"lfs":'),
+    ),
+    "state": Target(
+        registry_readers.state,
+        (b'{"N":0,"Offset":0,"Size":1000,"Completed":10}',),
+        (*_JSON_WORDS, b'"N":', b'"Completed":'),
+        200,
     ),
 }

@@ -212,7 +212,12 @@ class Repository:
         place = response.links.get("next", {}).get("url", "")
         if not place:
             return ""
-        url = response.request.url.join(place)
+        try:
+            url = response.request.url.join(place)
+        except httpx.InvalidURL as error:
+            raise RegistryError(
+                "the list of files goes on at a place that is no address"
+            ) from error
         if origin_of(url) != self.session.registry.origin:
             raise RegistryError("the list of files goes on at another host")
         return str(url)
