@@ -48,7 +48,7 @@ class StoreLock:
         """Be the only one that changes manifests or deletes blobs. Can be entered repeatedly."""
         with self._mutex:
             if self._depth == 0:
-                self._change = _LockFile.taken(self._root, ".pyollama.lock", fcntl.LOCK_EX)
+                self._change = _LockFile(self._root, ".pyollama.lock").held(fcntl.LOCK_EX)
             self._depth += 1
             try:
                 yield
@@ -59,10 +59,13 @@ class StoreLock:
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """Keep other processes from deleting blobs; for as long as a model is in the making."""
+        """Keep other processes from deleting blobs; for as long as a model is in the making.
+
+        Where nothing can be written there is no lock, and a model can still be read.
+        """
         with self._mutex:
             if self._users == 0:
-                self._use = _LockFile.taken(self._root, ".pyollama.use", fcntl.LOCK_SH)
+                self._use = _LockFile.shared(self._root)
             self._users += 1
         try:
             yield
@@ -99,15 +102,13 @@ class _LockFile:
             self._fd = _open(self._path)
 
     @classmethod
-    def taken(cls, root: Path, name: str, kind: int) -> _LockFile:
-        """A file whose lock is held; it may have to be waited for."""
-        file = cls(root, name)
+    def shared(cls, root: Path) -> _LockFile | None:
         try:
-            file.wait(kind)
-        except BaseException:
-            file.close()
-            raise
-        return file
+            file = cls(root, ".pyollama.use")
+        except StoreError as error:
+            log.debug("no lock on %s: %s", root, error)
+            return None
+        return file.held(fcntl.LOCK_SH)
 
     def take(self, kind: int) -> bool:
         """Take the lock if nobody is in the way."""
@@ -120,6 +121,15 @@ class _LockFile:
                 raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
             log.debug("no lock on %s: %s", self._path, error.strerror)
         return True
+
+    def held(self, kind: int) -> _LockFile:
+        """This file with the lock taken; closed if that fails."""
+        try:
+            self.wait(kind)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def wait(self, kind: int) -> None:
         deadline = time.monotonic() + _PATIENCE
