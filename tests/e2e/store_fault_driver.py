@@ -188,11 +188,12 @@ def prepare(folder: Path) -> Path:
     elsewhere = open_store(folder / "seed" / "elsewhere")
     create(elsewhere)
     make(elsewhere, "carried", base="made", system="From afar.")
+    make(elsewhere, "plain", files={"x.gguf": digest(OTHER)})
     bundle = io.BytesIO()
     for _ in elsewhere.export(["made", "carried"], bundle):
         pass
     (root.parent / "bundle").write_bytes(bundle.getvalue())
-    (root.parent / "registry").write_text(start_registry(elsewhere, "carried"))
+    (root.parent / "registry").write_text(start_registry(elsewhere, "plain"))
     store = open_store(root)
     store.blobs.put(GGUF)
     make(store, "base", files={"x.gguf": digest(GGUF)})
