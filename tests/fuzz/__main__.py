@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "fuzz"
 AT_A_TIME = 2
 SLICE = 100
-"""Seconds after which a process is followed by a new one, which goes on with the same corpus: atheris
-loses memory where it watches comparisons of arrays."""
+"""Seconds after which a new process goes on with the same corpus: atheris loses memory where it
+watches comparisons of arrays."""
 
 
 def fuzz(name: str, seconds: int) -> bool:
