@@ -15,6 +15,7 @@ from importlib import import_module
 COMMANDS = {
     "workloads": ("rounds", "workloads against servers in turn"),
     "engine": ("enginespeed", "the engine without HTTP against llama-bench"),
+    "choices": ("choices", "layout of the KV cache, micro-batch, threads: what each choice costs"),
     "embedding": ("embedding", "texts to embed: which packs are fastest"),
     "overhead": ("overhead", "what worker and HTTP add to the engine"),
     "load": ("loading", "how long starting and loading take"),
