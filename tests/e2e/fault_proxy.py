@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         with self._ask("HEAD", self.path) as answer:
-            if answer.status != 200:
+            if answer.status not in (200, 206):
                 self._send(answer, None)
                 return
         digest = self.path.rpartition("/")[2]

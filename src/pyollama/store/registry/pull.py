@@ -174,8 +174,8 @@ class Pull:
 
 
 def _about_manifest(error: RegistryError) -> RegistryError:
-    error.message = f"pull model manifest: {error.message}"
-    return error
+    message = f"pull model manifest: {error.message}"
+    return type(error)(message, hint=error.hint, **error.details)
 
 
 def _is_there(blobs: Blobs, layer: Layer) -> bool:
