@@ -10,7 +10,7 @@ from pyollama.chat.deepseektags import CALL, CALL_END, CALLS, CALLS_END, SEPARAT
 from pyollama.chat.facts import ModelFacts
 from pyollama.chat.interface import Turn
 from pyollama.chat.names import check_names, renderer_of
-from pyollama.chat.parsers import PARSERS
+from pyollama.chat.parsers import PARSERS, gemma
 from pyollama.chat.parsers.pythonic import read_calls
 from pyollama.errors import InvalidRequest
 from pyollama.types import Delta, Message, Tool, ToolCall
@@ -198,6 +198,26 @@ def test_gemma_values(read_all: ReadAll) -> None:
         "c": None,
         "d": "free text",
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments"),
+    [
+        ('{a:<|"|>x<|"|>', {"a": "x"}),
+        ('{a:<|"|>x', {"a": "x"}),
+        ("{a:'x', b:[1]}", {"a": "x", "b": [1]}),
+        ("{}", {}),
+        ("{", {}),
+        ("{a:{b:1}", {"a": {"b": 1}}),
+        ("", None),
+        ("{a}", None),
+        ("{a:1} b", None),
+        ("{a:" + "[" * 5000, None),
+    ],
+)
+def test_what_gemma_forgets(body: str, arguments: object) -> None:
+    calls = gemma.reader('<|"|>')(f"call:f{body}")
+    assert calls == ([] if arguments is None else [("f", arguments)])
 
 
 def test_unknown_tools_of_ministral_are_content(read_all: ReadAll) -> None:

@@ -94,7 +94,7 @@ def test_as_little_goes_as_must(sizes: list[int], n_ctx: int) -> None:
     assert (truncated is None) == (expected == 0)
 
 
-@pytest.mark.parametrize("text", ["<s>a b", "<bos>a b", "a b"])
+@pytest.mark.parametrize("text", ["<s>a b", "<bos>a b", "<|begin_of_text|>a b", "a b"])
 def test_one_beginning(text: str) -> None:
     assert prompt_tokens(text, _Words()) == [0, 1, 1]
 

@@ -8,19 +8,28 @@ from pyollama.types import JSON
 
 
 def reader(mark: str) -> ReadBlock:
-    """Reads blocks whose texts stand between two ``mark``."""
+    """Reads blocks whose texts stand between two ``mark``.
+
+    A mark or a brace that is missing at the end, as small models forget it, is put there.
+    """
 
     def read(block: str) -> list[tuple[str, JSON]]:
-        scanner = Scanner(block.strip())
-        try:
-            scanner.take("call:")
-            name = scanner.before("{").strip()
-            arguments = _object(scanner, mark, 0)
-        except NotThisNotation:
-            return []
-        return [(name, arguments)] if name and not scanner.rest else []
+        text = block.strip()
+        attempts = (_call(text + forgotten, mark) for forgotten in ("", "}", f"{mark}}}"))
+        return next((call for call in attempts if call), [])
 
     return read
+
+
+def _call(text: str, mark: str) -> list[tuple[str, JSON]]:
+    scanner = Scanner(text)
+    try:
+        scanner.take("call:")
+        name = scanner.before("{").strip()
+        arguments = _object(scanner, mark, 0)
+    except NotThisNotation:
+        return []
+    return [(name, arguments)] if name and not scanner.rest else []
 
 
 def _object(scanner: Scanner, mark: str, depth: int) -> JSON:
@@ -38,7 +47,7 @@ def _value(scanner: Scanner, mark: str, depth: int) -> object:
     if depth > MAX_DEPTH:
         raise NotThisNotation("nested too deeply")
     scanner.space()
-    for quote in (mark, '"'):
+    for quote in (mark, '"', "'"):
         if scanner.sees(quote):
             return scanner.before(quote)
     if scanner.sees("{"):
