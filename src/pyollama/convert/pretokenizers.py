@@ -18,12 +18,12 @@ _RULES = {
 }
 
 
-def known_as(tokenizer: Mapping[str, Any]) -> str | None:
+def known_as(tokenizer: Any) -> str | None:
     """The name for the content of a ``tokenizer.json``, or ``None`` for a rule we do not know."""
-    if tokenizer.get("model", {}).get("type") == "WordPiece":
+    if _get(_get(tokenizer, "model"), "type") == "WordPiece":
         return "bert-bge"  # the name is of no account: words are split in one way only
-    steps = list(_steps(tokenizer.get("pre_tokenizer")))
-    patterns = [step.get("pattern", {}).get("Regex") for step in steps if step["type"] == "Split"]
+    steps = list(_steps(_get(tokenizer, "pre_tokenizer")))
+    patterns = [_get(step.get("pattern"), "Regex") for step in steps if step["type"] == "Split"]
     if len(patterns) == 1:
         return _RULES.get(patterns[0])
     is_plain = [step["type"] for step in steps] == ["ByteLevel"] and steps[0].get("use_regex", True)
@@ -38,3 +38,7 @@ def _steps(rule: Any) -> Iterator[Mapping[str, Any]]:
             yield from _steps(step)
     else:
         yield {"type": "", **rule}
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, Mapping) else None

@@ -85,35 +85,43 @@ def _level(dtype: np.dtype[Any]) -> int:
     return 0 if dtype.kind == "b" else 1 if dtype.kind in "iu" else 2
 
 
-def _promoted(values: list[Any]) -> list[Any]:
-    """``values`` such that numpy's rules of types lead where PyTorch's lead.
+def _common(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """The type that holds the values of all, as PyTorch chooses it."""
+    fractions = {dtype for dtype in dtypes if _level(dtype) == 2}
+    if not fractions:
+        return np.result_type(*dtypes)
+    if len(fractions) == 1:
+        return fractions.pop()
+    return _F64 if _F64 in fractions else _F32  # that of two kinds of 16 bits too
 
-    There a tensor without dimensions counts like a number: it decides the type of a result only
-    where its category is above that of the others.
+
+def _operand_dtype(operands: Sequence[Any]) -> np.dtype[Any]:
+    """The type that all operands get before they meet.
+
+    Tensors with dimensions decide. One without counts only where its category is higher, and a
+    number only where its is higher still.
     """
-    full = [v for v in values if isinstance(v, np.ndarray) and v.ndim]
-    if not full:
-        return values
-    common = np.result_type(*(v.dtype for v in full))
-    return [
-        v.astype(common)
-        if isinstance(v, np.ndarray) and not v.ndim and _level(v.dtype) <= _level(common)
-        else v
-        for v in values
-    ]
+    arrays = [o.array for o in operands if isinstance(o, Tensor)]
+    numbers = [np.asarray(o) for o in operands if not isinstance(o, Tensor)]
+    groups = (
+        [array.dtype for array in arrays if array.ndim],
+        [array.dtype for array in arrays if not array.ndim],
+        [_F32 if number.dtype == _F64 else number.dtype for number in numbers],
+    )
+    return max((_common(group) for group in groups if group), key=_level)
 
 
 def elementwise(function: Callable[..., Any], *operands: Any) -> Tensor:
     """Apply a function of numpy to tensors and numbers, element by element."""
-    values = _promoted([o.array if isinstance(o, Tensor) else o for o in operands])
-    arrays = [v for v in values if isinstance(v, np.ndarray)]
+    dtype = _operand_dtype(operands)
+    arrays = [o.array if isinstance(o, Tensor) else np.asarray(o, dtype) for o in operands]
     shape = None
     if any(is_hollow(array) for array in arrays):
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
-        values = [v[(slice(0, 1),) * v.ndim] if isinstance(v, np.ndarray) else v for v in values]
+        arrays = [array[(slice(0, 1),) * array.ndim] for array in arrays]
     with np.errstate(all="ignore"):
-        result = np.asarray(function(*values))
-    if result.dtype == _F64 and not any(array.dtype == _F64 for array in arrays):
+        result = np.asarray(function(*(array.astype(dtype, copy=False) for array in arrays)))
+    if result.dtype == _F64 and dtype != _F64:
         result = result.astype(_F32)  # what numpy makes of whole numbers, PyTorch makes smaller
     return Tensor(result if shape is None else hollow(result.dtype, shape))
 
@@ -143,6 +151,26 @@ def _ends(length: int, parts: int | Sequence[int]) -> Iterator[tuple[int, int]]:
     for size in sizes:
         yield at, at + size
         at += size
+
+
+def _forward(function: Callable[..., Any]) -> Callable[[Tensor, Any], Any]:
+    """An operator with the tensor on its left."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        return NotImplemented if is_foreign(other) else elementwise(function, self, other)
+
+    return operator
+
+
+def _backward(function: Callable[..., Any]) -> Callable[[Tensor, Any], Any]:
+    def operator(self: Tensor, other: Any) -> Any:
+        return NotImplemented if is_foreign(other) else elementwise(function, other, self)
+
+    return operator
+
+
+def _unary(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
+    return lambda self: elementwise(function, self)
 
 
 class Tensor:
@@ -342,6 +370,42 @@ class Tensor:
     def div_(self, other: Any) -> Tensor:
         return elementwise(np.true_divide, self, other)
 
+    # --- operators: what changes a tensor in place in PyTorch makes another one here --------------
+
+    __add__ = __iadd__ = _forward(np.add)
+    __radd__ = _backward(np.add)
+    __sub__ = __isub__ = _forward(np.subtract)
+    __rsub__ = _backward(np.subtract)
+    __mul__ = __imul__ = _forward(np.multiply)
+    __rmul__ = _backward(np.multiply)
+    __truediv__ = __itruediv__ = _forward(np.true_divide)
+    __rtruediv__ = _backward(np.true_divide)
+    __floordiv__ = __ifloordiv__ = _forward(np.floor_divide)
+    __rfloordiv__ = _backward(np.floor_divide)
+    __mod__ = __imod__ = _forward(np.mod)
+    __rmod__ = _backward(np.mod)
+    __pow__ = __ipow__ = _forward(np.power)
+    __rpow__ = _backward(np.power)
+    __and__ = __iand__ = _forward(np.bitwise_and)
+    __rand__ = _backward(np.bitwise_and)
+    __or__ = __ior__ = _forward(np.bitwise_or)
+    __ror__ = _backward(np.bitwise_or)
+    __xor__ = __ixor__ = _forward(np.bitwise_xor)
+    __rxor__ = _backward(np.bitwise_xor)
+    __lshift__ = __ilshift__ = _forward(np.left_shift)
+    __rlshift__ = _backward(np.left_shift)
+    __rshift__ = __irshift__ = _forward(np.right_shift)
+    __rrshift__ = _backward(np.right_shift)
+    __lt__ = _forward(np.less)
+    __le__ = _forward(np.less_equal)
+    __gt__ = _forward(np.greater)
+    __ge__ = _forward(np.greater_equal)
+    __eq__ = _forward(np.equal)
+    __ne__ = _forward(np.not_equal)
+    __neg__ = _unary(np.negative)
+    __invert__ = _unary(np.invert)
+    __abs__ = _unary(np.abs)
+
     def __matmul__(self, other: Any) -> Any:
         return NotImplemented if is_foreign(other) else self.matmul(other)
 
@@ -365,40 +429,3 @@ def _reread(array: Array, dtype: np.dtype[Any]) -> Array:
         return array.view(dtype)
     last = array.shape[-1] * array.dtype.itemsize // dtype.itemsize
     return hollow(dtype, (*array.shape[:-1], last))
-
-
-def _binary(name: str, function: Callable[[Any, Any], Any]) -> None:
-    def forward(self: Tensor, other: Any) -> Any:
-        return NotImplemented if is_foreign(other) else elementwise(function, self, other)
-
-    def backward(self: Tensor, other: Any) -> Any:
-        return NotImplemented if is_foreign(other) else elementwise(function, other, self)
-
-    setattr(Tensor, f"__{name}__", forward)
-    setattr(Tensor, f"__r{name}__", backward)
-    setattr(Tensor, f"__i{name}__", forward)
-
-
-for _name, _function in {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.mod,
-    "pow": np.power,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "lshift": np.left_shift,
-    "rshift": np.right_shift,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-}.items():
-    _binary(_name, _function)
-for _name, _unary in {"neg": np.negative, "invert": np.invert, "abs": np.abs}.items():
-    setattr(Tensor, f"__{_name}__", lambda self, _unary=_unary: elementwise(_unary, self))

@@ -37,7 +37,7 @@ def install() -> None:
     functions |= {name: _lifted(function) for name, function in _ELEMENTWISE.items()}
     for name, function in functions.items():
         setattr(torch, name, _dispatching(function))
-    torch.inference_mode = torch.no_grad = _nothing  # type: ignore[attr-defined]
+    torch.inference_mode = _nothing  # type: ignore[attr-defined]
     torch.finfo = _finfo  # type: ignore[attr-defined]
     nn, functional = _module("torch.nn"), _module("torch.nn.functional")
     for layer in _LAYERS:
@@ -162,10 +162,6 @@ def split(tensor: Tensor, parts: Any, dim: int = 0) -> tuple[Tensor, ...]:
     return tensor.split(parts, dim)
 
 
-def chunk(tensor: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    return tensor.chunk(chunks, dim)
-
-
 def reshape(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     return tensor.reshape(*shape)
 
@@ -174,24 +170,8 @@ def permute(tensor: Tensor, dims: Sequence[int]) -> Tensor:
     return tensor.permute(*dims)
 
 
-def transpose(tensor: Tensor, dim0: int, dim1: int) -> Tensor:
-    return tensor.transpose(dim0, dim1)
-
-
 def squeeze(tensor: Tensor, dim: int | None = None) -> Tensor:
     return tensor.squeeze(dim)
-
-
-def unsqueeze(tensor: Tensor, dim: int) -> Tensor:
-    return tensor.unsqueeze(dim)
-
-
-def repeat_interleave(tensor: Tensor, repeats: int, dim: int) -> Tensor:
-    return tensor.repeat_interleave(repeats, dim)
-
-
-def flatten(tensor: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    return tensor.flatten(start_dim, end_dim)
 
 
 # --- looked at ------------------------------------------------------------------------------------
@@ -262,25 +242,20 @@ class Normal:
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "exp2": np.exp2,
-    "log": np.log,
     "sin": np.sin,
     "cos": np.cos,
     "sqrt": np.sqrt,
-    "abs": np.abs,
     "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or,
     "bitwise_left_shift": np.left_shift,
     "bitwise_right_shift": np.right_shift,
-    "where": np.where,
-    "ldexp": np.ldexp,
 }
 
 _LAYERS: tuple[Callable[..., Any], ...] = (linear, relu, silu, softplus)
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (
     *(empty, zeros, ones, full, zeros_like, tensor, arange, from_numpy),
-    *(cat, stack, split, chunk, reshape, permute, transpose, squeeze, unsqueeze),
-    *(repeat_interleave, flatten, equal, nonzero, sort, norm),
+    *(cat, stack, split, reshape, permute, squeeze, equal, nonzero, sort, norm),
 )
 
 
