@@ -6,8 +6,7 @@ import click
 
 from pyollama.cli.main import Command
 
-_VARIABLES = """\b
-Environment Variables:
+_VARIABLES = """Environment Variables:
   OLLAMA_HOST               Address to listen on (default 127.0.0.1:11434)
   OLLAMA_MODELS             Folder of the model store (default ~/.ollama/models)
   OLLAMA_KEEP_ALIVE         How long models stay in memory (default 5m)
@@ -23,6 +22,9 @@ Environment Variables:
   OLLAMA_DEBUG              1: debug messages, 2: all messages
   PYOLLAMA_DEBUG            The same; also says what of each prompt was cached, and why not more
   PYOLLAMA_BUILTIN          0 hides the built-in model
+  PYOLLAMA_ALIASES          Further names of models: gpt-4o=qwen3:8b,NAME=MODEL
+  PYOLLAMA_FILES            1: all callers may use GGUF files by their path, 0: nobody may
+                            (default: programs on this machine)
   PYOLLAMA_PREFIX_RAM       Memory for prompts that left the KV cache, per model (default: a part)
   PYOLLAMA_PREFIX_DISK      Disk for them, so that they outlive a restart (default 0: none)
   PYOLLAMA_PREFIX_DIR       Folder on that disk (default ~/.cache/pyollama/prefixes)

@@ -67,6 +67,15 @@ def test_a_file_system_without_locks_is_used_all_the_same(
         assert found
 
 
+def test_what_cannot_be_written_can_still_be_used(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    holder = StoreLock(tmp_path / "in the way" / "models")
+    with holder.using():
+        pass
+    with pytest.raises(StoreError, match="cannot write to"):
+        holder.changing().__enter__()
+
+
 def test_a_lock_is_no_way_to_write_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / ".pyollama.lock").symlink_to(tmp_path / "target")
