@@ -29,9 +29,14 @@ _DEFAULT = "Modelfile"
 @click.argument("arguments", nargs=-1)
 @click.option("-f", "--file", "path", default=_DEFAULT, help="Modelfile to create from")
 @click.option("-q", "--quantize", help="Quantize to this type (for example Q4_K_M)")
+@click.option("--experimental", is_flag=True, help="Make a model for MLX (not supported)")
 @click.option("--draft-quantize", help="Quantize the DRAFT model to this type")
 def command(
-    arguments: tuple[str, ...], path: str, quantize: str | None, draft_quantize: str | None
+    arguments: tuple[str, ...],
+    path: str,
+    quantize: str | None,
+    draft_quantize: str | None,
+    experimental: bool,
 ) -> None:
     """Create a model from a Modelfile
 
@@ -39,6 +44,8 @@ def command(
     Without a Modelfile the model files of the current folder are taken.
     """
     (model,) = exactly(1, arguments)
+    if experimental:
+        raise PyollamaError("--experimental makes models for MLX, which this program does not run")
     try:
         Name.parse(model)
     except InvalidName as error:
