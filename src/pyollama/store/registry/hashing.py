@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 
+from pyollama.errors import StoreError
 from pyollama.store.registry.parts import Part, Partial
 
 _BUFFER = 1 << 20
@@ -21,6 +22,7 @@ class Follower:
     def __init__(self, partial: Partial) -> None:
         self._partial = partial
         self._states = [hashlib.sha256()]
+        self._restarts: list[int] = []
         self._stopped = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="hash a blob", daemon=True)
@@ -43,11 +45,15 @@ class Follower:
         """The digest of the whole blob, once the thread has ended by itself."""
         if self._error is not None:
             raise self._error
+        for number, part in enumerate(self._partial.parts):
+            if self._restarts[number] != part.restarts:
+                return self.again_from(number)
         return f"sha256:{self._states[-1].hexdigest()}"
 
     def again_from(self, number: int) -> str:
         """The digest of the whole blob, with the parts from the one at ``number`` on read again."""
         del self._states[number + 1 :]
+        del self._restarts[number:]
         for part in self._partial.parts[number:]:
             self._follow(part)
         return self.digest()
@@ -63,17 +69,21 @@ class Follower:
             self._error = error
 
     def _follow(self, part: Part) -> None:
-        state = self._states[-1].copy()
+        state, place, restarts = self._states[-1].copy(), part.offset, part.restarts
         buffer = memoryview(bytearray(min(_BUFFER, part.size)))
-        place = part.offset
-        while place < part.stop and not self._stopped.is_set():
-            ready = part.start - place
-            if not ready:
+        while restarts != part.restarts or place < part.stop:
+            if restarts != part.restarts:  # bytes were taken back, perhaps such as were hashed
+                restarts = part.restarts
+                state, place = self._states[-1].copy(), part.offset
+            if self._stopped.is_set():
+                return
+            if place >= part.start:
                 self._stopped.wait(_POLL)
                 continue
-            count = self._partial.read_into(buffer[: min(ready, len(buffer))], place)
+            count = self._partial.read_into(buffer[: part.start - place], place)
             if not count:
-                raise EOFError(f"{self._partial.path} became shorter")
+                raise StoreError(f"{self._partial.path} became shorter while it was written")
             state.update(buffer[:count])
             place += count
         self._states.append(state)
+        self._restarts.append(restarts)

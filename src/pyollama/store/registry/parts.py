@@ -41,7 +41,7 @@ class Part:
     """A stretch of a blob, in bytes; the first ``completed`` of it are on disk.
 
     ``doubtful`` says that it did not come in one piece, so that it is looked at first should the
-    blob turn out to be wrong.
+    blob turn out to be wrong. ``restarts`` counts how often bytes were taken back.
     """
 
     number: int
@@ -49,6 +49,7 @@ class Part:
     size: int
     completed: int = 0
     doubtful: bool = False
+    restarts: int = 0
 
     @property
     def start(self) -> int:
@@ -262,6 +263,7 @@ class PartWriter:
     def take_back(self, start: int) -> None:
         """Forget the bytes from ``start`` on, a place in the blob."""
         self._part.completed = start - self._part.offset
+        self._part.restarts += 1
         self.save()
 
     def save(self) -> None:
