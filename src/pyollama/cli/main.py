@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import cleandoc
 from types import MappingProxyType
 from typing import Any
 
@@ -33,26 +34,54 @@ _COMMANDS = {
 _ALIASES = {"start": "serve", "ls": "list"}
 
 
+_HOST = """Environment Variables:
+  OLLAMA_HOST  Address of the server (default 127.0.0.1:11434)
+"""
+_KINDS = {"TEXT": "string", "INTEGER": "int", "FLOAT": "float"}
+
+
 class _Help(click.Command):
-    """Help texts laid out as Ollama's: usage, commands and flags under headings of their own."""
+    """Help texts laid out as Ollama's: each part under a heading of its own."""
 
     usage = ""
 
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_text(cleandoc(self.help or ""))
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        aliases = [alias for alias, name in _ALIASES.items() if name == self.name]
+        if aliases:
+            formatter.write(f"\nAliases:\n  {', '.join((self.name or '', *aliases))}\n")
+        self.format_options(ctx, formatter)
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}")
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        name = "" if ctx.parent is None else self.name or ""
-        words = [PROGRAM, name, self.usage, "[flags]"]
-        formatter.write(f"Usage:\n  {' '.join(word for word in words if word)}\n")
+        words = filter(None, (ctx.command_path, self.usage, "[flags]"))
+        formatter.write(f"Usage:\n  {' '.join(words)}\n")
+        if isinstance(self, click.Group):
+            formatter.write(f"  {ctx.command_path} [command]\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        options.sort(key=lambda option: max(option.opts, key=len))
         records = (option.get_help_record(ctx) for option in options)
         with formatter.section("Flags"):
-            formatter.write_dl([record for record in records if record is not None])
+            formatter.write_dl([(_flag(names), text) for names, text in filter(None, records)])
+
+
+def _flag(names: str) -> str:
+    """Long names below each other, and the kinds of values in Ollama's words."""
+    words = [_KINDS.get(word, word) for word in names.split(" ")]
+    return (
+        f"{'' if names.startswith('-') and not names.startswith('--') else '    '}{' '.join(words)}"
+    )
 
 
 class Command(_Help):
     """A command with the usage line ``pyollama NAME USAGE [flags]``.
 
+    Its environment variables stand in ``epilog``; most commands have just the server's address.
     ``bare`` are flags that may stand without a value, and the value they then have. Such a flag
     takes one only behind ``=``, so that ``--think MODEL`` does not swallow the model.
     """
@@ -65,6 +94,7 @@ class Command(_Help):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        kwargs.setdefault("epilog", _HOST)
         super().__init__(*args, **kwargs)
         self.usage = usage
         self._bare = bare
@@ -77,10 +107,9 @@ class Command(_Help):
 class Group(_Help, click.Group):
     """A command that has commands of its own."""
 
-    def __init__(self, *args: Any, usage: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
-        self.usage = usage
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
@@ -147,7 +176,7 @@ def root(ctx: click.Context, version: bool) -> None:
         click.echo(ctx.get_help())
 
 
-@click.command("help", cls=Command, usage="[command]")
+@click.command("help", cls=Command, usage="[command]", epilog="")
 @click.argument("names", nargs=-1)
 @click.pass_context
 def _help(ctx: click.Context, names: tuple[str, ...]) -> None:

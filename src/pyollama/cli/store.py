@@ -22,8 +22,12 @@ from pyollama.config import Settings
 from pyollama.errors import PyollamaError
 from pyollama.types import Progress
 
+_VARIABLES = """Environment Variables:
+  OLLAMA_MODELS  Folder of the model store (default ~/.ollama/models)
+"""
 
-@click.group("store", cls=Group, usage="COMMAND")
+
+@click.group("store", cls=Group)
 def command() -> None:
     """Check, tidy up and carry the models on disk
 
@@ -31,7 +35,7 @@ def command() -> None:
     """
 
 
-@command.command("verify", cls=Command)
+@command.command("verify", cls=Command, epilog=_VARIABLES)
 def verify() -> None:
     """Read all blobs and say which are damaged, and which models need them
 
@@ -58,7 +62,7 @@ def verify() -> None:
         sys.exit(1)
 
 
-@command.command("prune", cls=Command)
+@command.command("prune", cls=Command, epilog=_VARIABLES)
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be deleted")
 def prune(dry_run: bool) -> None:
     """Delete what no model needs
@@ -75,7 +79,7 @@ def prune(dry_run: bool) -> None:
     click.echo(f"{'would delete' if dry_run else 'deleted'} {len(gone)} files ({total})")
 
 
-@command.command("export", cls=Command, usage="MODEL [MODEL...]")
+@command.command("export", cls=Command, epilog=_VARIABLES, usage="MODEL [MODEL...]")
 @click.argument("arguments", nargs=-1)
 @click.option("-o", "--output", required=True, help='The file to write, "-" for standard output')
 def export(arguments: tuple[str, ...], output: str) -> None:
@@ -87,7 +91,7 @@ def export(arguments: tuple[str, ...], output: str) -> None:
             _show(display, progress)
 
 
-@command.command("import", cls=Command, usage="FILE")
+@command.command("import", cls=Command, epilog=_VARIABLES, usage="FILE")
 @click.argument("arguments", nargs=-1)
 def import_(arguments: tuple[str, ...]) -> None:
     """Take in the models of a file that export wrote, "-" for standard input"""
