@@ -26,8 +26,9 @@ def test_parts_of_a_help_text() -> None:
 
 def test_flags_are_sorted_and_say_their_kinds() -> None:
     lines = _help("create").partition("Flags:\n")[2].splitlines()
-    assert [re.split(r"(?<=\w)  +", line)[0] for line in lines[:4]] == [
+    assert [re.split(r"(?<=\w)  +", line)[0] for line in lines[:5]] == [
         "      --draft-quantize string",
+        "      --experimental",
         "  -f, --file string",
         "  -h, --help",
         "  -q, --quantize string",
