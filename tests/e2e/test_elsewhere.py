@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import httpx
 import pytest
 from tests.e2e.running import Server, clean_environment, running_server
+from tests.native import tiny
 
 from pyollama import builtin
 
@@ -81,6 +83,32 @@ def test_a_file_is_run_shown_and_stopped(server: Server, file: Path) -> None:
     assert str(file) not in pyollama(server, "ps").stdout
     assert str(file) not in pyollama(server, "list").stdout
     assert stored(server) == []
+
+
+def test_a_split_model_is_one(server: Server, tmp_path: Path) -> None:
+    whole = tiny.llama_like(tmp_path / "whole.gguf")
+    (tmp_path / "split").mkdir()
+    tiny.llama_like(tmp_path / "split" / "part.gguf", split_every=8)
+    answers, shown = [], []
+    for path in (whole, tmp_path / "split" / "part-00001-of-00003.gguf", tmp_path / "split"):
+        options = {"temperature": 0, "num_predict": 8}
+        body = {"model": str(path), "prompt": "the", "raw": True, "options": options}
+        answers.append(post(server, "generate", body).json()["response"])
+        shown.append(post(server, "show", {"model": str(path)}).json()["details"])
+    assert answers[0]
+    assert answers[1:] == answers[:1] * 2
+    assert shown[1:] == shown[:1] * 2
+    (tmp_path / "split" / "part-00003-of-00003.gguf").unlink()
+    missing = post(server, "generate", {"model": str(tmp_path / "split"), "prompt": "the"})
+    assert missing.status_code == 404
+
+
+def test_a_file_makes_embeddings(server: Server, tmp_path: Path) -> None:
+    path = tiny.llama_like(tmp_path / "embed.gguf", pooling=gguf.PoolingType.MEAN)
+    answer = post(server, "embed", {"model": str(path), "input": ["one", "two"]}).json()
+    assert len(answer["embeddings"]) == 2
+    old = post(server, "embeddings", {"model": str(path), "prompt": "one"}).json()
+    assert len(old["embedding"]) == len(answer["embeddings"][0]) > 0
 
 
 @pytest.mark.parametrize(

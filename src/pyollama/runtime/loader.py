@@ -14,6 +14,7 @@ from pyollama.runtime import devices
 from pyollama.runtime.devices import Hardware
 from pyollama.runtime.facts import ModelFacts
 from pyollama.runtime.fit import Placement, Policy, Wish, default_context, fit
+from pyollama.store.elsewhere import parts_of
 from pyollama.store.gguf import read_gguf
 from pyollama.store.model import StoredModel
 from pyollama.types import LoadOptions
@@ -98,6 +99,6 @@ def _with_draft(facts: ModelFacts, path: str) -> ModelFacts:
 
 def _size(paths: Sequence[str]) -> int:
     try:
-        return sum(Path(path).stat().st_size for path in paths)
+        return sum(part.stat().st_size for path in paths for part in parts_of(Path(path)))
     except OSError as error:
         raise ModelLoadError(f"the model's files cannot be read: {error}") from error

@@ -30,6 +30,7 @@ from pyollama.store.manifest import Layer, Manifest
 from pyollama.store.model import StoredModel
 from pyollama.store.model_config import ModelConfig
 from pyollama.store.name import DEFAULT_TAG, FILE_HOST, Name
+from pyollama.store.quantities import human_count
 
 LM_STUDIO = "lmstudio"
 HUGGING_FACE = ("hf.co", "huggingface.co")
@@ -141,9 +142,9 @@ def model_of_file(parts: Sequence[Path]) -> StoredModel:
     with disk_errors("read", path):
         written = path.stat().st_mtime
         layers = tuple(Layer(media.MODEL, "", part.stat().st_size) for part in parts)
-    config = msgspec.structs.replace(
-        ModelConfig(), **describe(ModelConfig(), [(media.MODEL, header)])
-    )
+    count = header.parameter_count + sum(read_gguf(part).parameter_count for part in parts[1:])
+    said = ModelConfig(model_type=human_count(count))
+    config = msgspec.structs.replace(said, **describe(said, [(media.MODEL, header)]))
     return StoredModel(
         name=Name(FILE_HOST, "local", _model_name(path), DEFAULT_TAG),
         digest=digest,
