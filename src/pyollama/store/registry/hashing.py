@@ -77,10 +77,11 @@ class Follower:
                 state, place = self._states[-1].copy(), part.offset
             if self._stopped.is_set():
                 return
-            if place >= part.start:
+            ready = part.start - place
+            if ready <= 0:
                 self._stopped.wait(_POLL)
                 continue
-            count = self._partial.read_into(buffer[: part.start - place], place)
+            count = self._partial.read_into(buffer[:ready], place)
             if not count:
                 raise StoreError(f"{self._partial.path} became shorter while it was written")
             state.update(buffer[:count])
