@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 import threading
 from collections import Counter
@@ -44,6 +45,14 @@ class Blobs:
     def has(self, digest: str) -> bool:
         return os.path.isfile(self.path(digest))  # noqa: PTH113 - False when it may not be looked at
 
+    def is_whole(self, digest: str, size: int) -> bool:
+        """Whether the blob is there with all of its ``size`` bytes."""
+        try:
+            status = self.path(digest).stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
+
     def require(self, digest: str) -> Path:
         """The file of ``digest``, which is known to exist."""
         path = self.path(digest)
@@ -77,7 +86,7 @@ class Blobs:
     def put(self, data: bytes) -> tuple[str, bool]:
         """Store ``data``: its digest, and whether it was new."""
         digest = digest_of(data)
-        if self.has(digest) and self.size(digest) == len(data):
+        if self.is_whole(digest, len(data)):
             self.touch(digest)
             return digest, False
         with self.writer() as writer:
@@ -127,7 +136,7 @@ class Blobs:
         """
         path = self.path(digest)
         with disk_errors("write", path):
-            if path.is_file() and path.stat().st_size == temporary.stat().st_size:
+            if self.is_whole(digest, temporary.stat().st_size):
                 self.touch(digest)
                 temporary.unlink()
                 return False

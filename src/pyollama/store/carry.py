@@ -52,7 +52,7 @@ def read_bundle(
     _check_space(blobs, sum(b.size for b in contents.blobs if not blobs.has(b.digest)))
     for blob in contents.blobs:
         chunks = _counted(reader.blob(blob), blob)
-        if blobs.has(blob.digest) and blobs.size(blob.digest) == blob.size:
+        if blobs.is_whole(blob.digest, blob.size):
             blobs.touch(blob.digest)
             yield from (step for _, step in chunks)
         else:

@@ -13,8 +13,9 @@ from pyollama.errors import PyollamaError, StoreError
 from pyollama.store.blobs import Blobs
 from pyollama.store.digest import from_file_name
 from pyollama.store.files import disk_errors
-from pyollama.store.manifest import parse_manifest
+from pyollama.store.manifest import Layer, parse_manifest
 from pyollama.store.manifest_tree import ManifestTree
+from pyollama.store.model_config import MAX_BYTES, parse_config
 from pyollama.types import Progress
 
 _CHUNK = 4 << 20
@@ -63,11 +64,13 @@ def _survey(tree: ManifestTree, blobs: Blobs) -> tuple[Users, list[Finding]]:
     damaged = []
     for name in tree.names():
         try:
-            layers = parse_manifest(tree.read(name)).blobs
+            manifest = parse_manifest(tree.read(name))
         except PyollamaError as error:
             damaged.append(Finding(name.short, (name.short,), str(error)))
             continue
-        for layer in layers:
+        if problem := _config_problem(blobs, manifest.config):
+            damaged.append(Finding(name.short, (name.short,), problem))
+        for layer in manifest.blobs:
             digest = layer.digest.replace("-", ":", 1)
             sizes[digest] = layer.size
             if name.short not in users[digest]:
@@ -76,6 +79,17 @@ def _survey(tree: ManifestTree, blobs: Blobs) -> tuple[Users, list[Finding]]:
         if problem := _misfit(blobs, digest, size):
             damaged.append(Finding(digest, tuple(users[digest]), problem))
     return {digest: tuple(names) for digest, names in users.items()}, damaged
+
+
+def _config_problem(blobs: Blobs, config: Layer) -> str:
+    """What is wrong with the words of a config blob that is whole, if anything."""
+    if not blobs.is_whole(config.digest, config.size):
+        return ""  # which is said of the blob
+    try:
+        parse_config(blobs.read(config.digest, MAX_BYTES))
+    except PyollamaError as error:
+        return error.message
+    return ""
 
 
 def _misfit(blobs: Blobs, digest: str, size: int) -> str:

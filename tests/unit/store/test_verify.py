@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pyollama.store.manifest import CONFIG_TYPE, Layer, Manifest, format_manifest
+from pyollama.store.manifest_tree import ManifestTree
+from pyollama.store.name import Name
 from pyollama.store.store import Store
 from pyollama.store.verify import Finding
 from pyollama.types import CreateRequest, Progress
@@ -66,8 +69,19 @@ def test_other_damage(store: Store, weights: str) -> None:
         path = store.root / "manifests" / "registry.ollama.ai" / "library" / model / "latest"
         path.parent.mkdir()
         path.write_bytes(data)
+    config, _ = store.blobs.put(b"[]")
+    manifest = Manifest(Layer(CONFIG_TYPE, config, 2), ())
+    ManifestTree(store.root / "manifests").write(Name.parse("e"), format_manifest(manifest))
     problems = {item.subject: (item.problem, item.models) for item in damaged(store)}
-    assert problems.keys() == {weights, system.digest, other.digest, "c:latest", "d:latest"}
+    assert problems.keys() == {
+        weights,
+        system.digest,
+        other.digest,
+        "c:latest",
+        "d:latest",
+        "e:latest",
+    }
+    assert problems["e:latest"][0].startswith("model config is not valid")
     assert problems[weights][0].startswith("has 4 bytes instead of ")
     assert problems[system.digest] == ("is missing", ("a:latest",))
     assert problems[other.digest][0].endswith("is a link to /nowhere/at/all, which does not exist")

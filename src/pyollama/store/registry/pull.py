@@ -180,4 +180,4 @@ def _about_manifest(error: RegistryError) -> RegistryError:
 
 def _is_there(blobs: Blobs, layer: Layer) -> bool:
     """Whether the blob need not be fetched. One of another length is damaged, or the layer lies."""
-    return blobs.has(layer.digest) and blobs.size(layer.digest) == layer.size
+    return blobs.is_whole(layer.digest, layer.size)
