@@ -6,10 +6,12 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from pyollama.errors import StoreError
 
@@ -103,9 +105,25 @@ def write_file(path: Path, data: bytes, *, temporary_in: Path) -> None:
         sync_folder(path.parent)
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open a regular file, or a link to one, to be read.
+
+    Anything else is an error, because a pipe keeps its reader waiting, and a device has no end.
+    """
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - Path.open has none
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_file(path: Path, limit: int) -> bytes:
     """The content of a small file; more than ``limit`` bytes are an error."""
-    with disk_errors("read", path), path.open("rb") as file:
+    with disk_errors("read", path), open_file(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise StoreError(f"cannot read {path}: it is longer than {limit} bytes")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pyollama.errors import InvalidGGUF
-from pyollama.store.files import disk_errors
+from pyollama.store.files import disk_errors, open_file
 from pyollama.store.gguf_source import Source
 from pyollama.store.gguf_types import (
     ARRAY,
@@ -143,13 +143,13 @@ class GGUFHeader:
 
 def is_gguf(path: Path) -> bool:
     """Whether the file begins like a GGUF."""
-    with disk_errors("read", path), path.open("rb") as file:
+    with disk_errors("read", path), open_file(path) as file:
         return file.read(4) in (_MAGIC, _SWAPPED_MAGIC)
 
 
 def read_gguf(path: Path) -> GGUFHeader:
     """The header of the file at ``path``. Tensors must lie inside the file."""
-    with disk_errors("read", path), path.open("rb") as file:
+    with disk_errors("read", path), open_file(path) as file:
         status = os.fstat(file.fileno())
         source = Source(file, status.st_size)
         return _HeaderReader(path, source, status.st_mtime_ns).read()
@@ -247,7 +247,7 @@ class _HeaderReader:
         width = "Q" if self._wide else "I"
 
         def read() -> list[Scalar]:
-            with disk_errors("read", path), path.open("rb") as file:
+            with disk_errors("read", path), open_file(path) as file:
                 if os.fstat(file.fileno()).st_mtime_ns != mtime_ns:
                     raise InvalidGGUF(f"{path} was changed while it was in use")
                 file.seek(start)

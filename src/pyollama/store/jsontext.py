@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_DEPTH = 128
+
 _ESCAPES = (
     (b"<", rb"\u003c"),
     (b">", rb"\u003e"),
@@ -19,6 +21,17 @@ def encode_json(value: object) -> bytes:
     for character, escape in _ESCAPES:  # none of them occurs outside of a JSON string
         text = text.replace(character, escape)
     return text + b"\n"
+
+
+def check_depth(value: object) -> None:
+    """Raise ``RecursionError`` for lists and objects deeper in one another than any model's."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH + 1):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise RecursionError(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def plain_numbers(value: object) -> object:

@@ -28,7 +28,10 @@ LICENSE = _OLLAMA + "license"
 MAX_BYTES = 16 << 20
 """The longest manifest that is read. Models stored tensor by tensor have thousands of layers."""
 
+MAX_LAYERS = 20_000
+
 _MAX_SIZE = 1 << 60
+"""Bytes, of one blob and of all together, so that every sum fits into 64 bits."""
 
 
 class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,11 +82,17 @@ def parse_manifest(data: bytes) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidManifest(f"manifest is not valid: {error}") from error
     manifest = Manifest(document.config, document.layers or ())
+    if len(manifest.layers) > MAX_LAYERS:
+        raise InvalidManifest(f"manifest has {len(manifest.layers)} layers, more than {MAX_LAYERS}")
     for layer in manifest.blobs:
         if not is_digest(layer.digest):
-            raise InvalidManifest(f"manifest names a blob {layer.digest!r}, which is no digest")
+            raise InvalidManifest(
+                f"manifest names a blob {layer.digest[:200]!r}, which is no digest"
+            )
         if not 0 <= layer.size <= _MAX_SIZE:
             raise InvalidManifest(f"manifest gives blob {layer.digest} the size {layer.size}")
+    if manifest.size > _MAX_SIZE:
+        raise InvalidManifest(f"manifest claims {manifest.size} bytes for all blobs together")
     return manifest
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from pyollama.errors import InvalidManifest
-from pyollama.store.jsontext import encode_json
+from pyollama.store.jsontext import check_depth, encode_json
 
 MAX_BYTES = 16 << 20
+
+_Length = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +32,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     remote_host: str = ""
     remote_model: str = ""
     capabilities: tuple[str, ...] = ()
-    context_length: int = 0
-    embedding_length: int = 0
+    context_length: _Length = 0
+    embedding_length: _Length = 0
     base_name: str = ""
     draft: dict[str, Any] = {}
     sources: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ def parse_config(data: bytes) -> ModelConfig:
     """The config in ``data``; unknown keys and nulls are passed over."""
     try:
         raw = msgspec.json.decode(data, type=dict[str, Any])
+        check_depth(raw)
         return msgspec.convert({k: v for k, v in raw.items() if v is not None}, ModelConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidManifest(f"model config is not valid: {error}") from error

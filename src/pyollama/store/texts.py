@@ -10,6 +10,7 @@ import msgspec
 from pyollama.errors import InvalidManifest
 from pyollama.store import manifest as media
 from pyollama.store.blobs import Blobs
+from pyollama.store.jsontext import check_depth
 from pyollama.store.manifest import Layer
 from pyollama.types import Message
 
@@ -57,6 +58,8 @@ class _Stored(msgspec.Struct):
 
 def _decode(data: bytes, kind: type[_T], what: str) -> _T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        value = msgspec.json.decode(data, type=kind)
+        check_depth(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidManifest(f"the stored {what} are not valid: {error}") from error
+    return value
