@@ -16,6 +16,7 @@ from pyollama.store.manifest import (
     format_manifest,
 )
 
+_PIECE = 16 << 20
 _CONFIG = b'{"model_format":"gguf","model_family":"llama"}\n'
 
 
@@ -41,7 +42,9 @@ def plant(
     storage: Path, repository: str, size: int, *, seed: int = 0, tag: str = "latest"
 ) -> Planted:
     """A model with ``size`` bytes of weights, which contain no zeros."""
-    noise = random.Random(seed).randbytes(size).replace(b"\0", b"\1")
+    chance = random.Random(seed)
+    pieces = (chance.randbytes(min(size - at, _PIECE)) for at in range(0, size, _PIECE))
+    noise = b"".join(pieces).replace(b"\0", b"\1")
     kinds = ((MODEL, noise), (PARAMS, b'{"temperature":0.5}\n'), (CONFIG_TYPE, _CONFIG))
     layers = [Layer(kind, _digest(data), len(data)) for kind, data in kinds]
     manifest = format_manifest(Manifest(layers[-1], tuple(layers[:-1])))
