@@ -136,6 +136,61 @@ def bert(folder: Path) -> Checkpoint:
     return Checkpoint(folder, weights, lambda tokens: _encode(weights, tokens))
 
 
+def seeing(folder: Path) -> Checkpoint:
+    """A Llama with a small encoder of images, as SmolVLM has them; what it sees is not computed."""
+    inner = llama(folder.with_name(f"{folder.name}-text"))
+    config = json.loads((inner.folder / "config.json").read_text())
+    rng = np.random.default_rng(7)
+    weights = {
+        name.replace("model.", "model.text_model.", 1): array
+        for name, array in inner.weights.items()
+    }
+    at = "model.vision_model."
+    weights |= {
+        f"{at}embeddings.patch_embedding.weight": _random(rng, HIDDEN, 3, 8, 8),
+        f"{at}embeddings.patch_embedding.bias": _random(rng, HIDDEN),
+        f"{at}embeddings.position_embedding.weight": _random(rng, 16, HIDDEN),
+        "model.connector.modality_projection.proj.weight": _random(rng, HIDDEN, 4 * HIDDEN),
+    }
+    weights |= _norm(rng, f"{at}post_layernorm")
+    for name, rows, columns in (
+        *((f"self_attn.{part}_proj", HIDDEN, HIDDEN) for part in ("q", "k", "v", "out")),
+        ("mlp.fc1", FEED, HIDDEN),
+        ("mlp.fc2", HIDDEN, FEED),
+    ):
+        weights[f"{at}encoder.layers.0.{name}.weight"] = _random(rng, rows, columns)
+        weights[f"{at}encoder.layers.0.{name}.bias"] = _random(rng, rows)
+    for name in ("layer_norm1", "layer_norm2"):
+        weights |= _norm(rng, f"{at}encoder.layers.0.{name}")
+    texts = {
+        path.name: json.loads(path.read_text())
+        for path in inner.folder.glob("*.json")
+        if path.name != "model.safetensors.index.json"
+    }
+    texts["config.json"] = {
+        "architectures": ["SmolVLMForConditionalGeneration"],
+        "model_type": "smolvlm",
+        "scale_factor": 2,
+        "text_config": {**config, "architectures": ["VLlama3ForCausalLM"]},
+        "vision_config": {
+            "model_type": "smolvlm_vision",
+            "hidden_size": HIDDEN,
+            "intermediate_size": FEED,
+            "num_hidden_layers": 1,
+            "num_attention_heads": HEADS,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+    }
+    texts["preprocessor_config.json"] = {
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "size": {"longest_edge": 32},
+    }
+    _write(folder, weights, texts, "F16")
+    return Checkpoint(folder, weights, inner.expected)
+
+
 def lora(folder: Path, *, rank: int = 4) -> Weights:
     """An adapter for :func:`llama` that changes queries and what goes back to the stream."""
     rng = np.random.default_rng(9)

@@ -99,6 +99,15 @@ def test_a_converted_encoder_embeds_as_its_checkpoint_says(server: Server, tmp_p
         assert difference(np.array(found), checkpoint.expected(tokens)) < 1e-2
 
 
+def test_a_model_that_sees_gets_a_projector_beside_it(server: Server, tmp_path: Path) -> None:
+    checkpoint = checkpoints.seeing(tmp_path / "seeing")
+    statuses = made(server, "seeing", files=uploaded(server, checkpoint.folder))
+    assert statuses[:2] == ["converting model", "converting projector"]
+    assert shown(server, "seeing")["capabilities"] == ["completion", "vision"]
+    assert difference(logits_of(weights_of(server, "seeing")), checkpoint.expected(TOKENS)) < 1e-2
+    assert shown(server, "seeing")["projector_info"]["clip.projector_type"] == "idefics3"
+
+
 def test_converted_and_quantised_in_one_go(server: Server, qwen2: Checkpoint) -> None:
     before = blobs(server)
     statuses = made(server, "small", files=uploaded(server, qwen2.folder), quantize="q8_0")

@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from pyollama.convert.job import Conversion, Outcome
 _EXTRA = "install what it needs with: pip install 'pyollama[convert]'"
 _OTHERWISE = "make a GGUF file with llama.cpp's own convert_hf_to_gguf.py and PyTorch, and use that"
 _MAX_ERROR = 500
+_ENCODERS = ("vision_config", "audio_config", "vision_encoder", "audio_encoder", "thinker_config")
 
 
 def run(job: Conversion) -> Outcome:
@@ -35,7 +37,7 @@ def run(job: Conversion) -> Outcome:
         return _convert(job, complaints)
     except BaseException as error:
         traceback.print_exc()
-        return Outcome(error=_said(error), hint=_OTHERWISE)
+        return Outcome(error=_said(error, job), hint=_OTHERWISE)
 
 
 def _load_libraries(job: Conversion) -> None:
@@ -124,8 +126,7 @@ def _convert(job: Conversion, complaints: _Complaints) -> Outcome:
     architecture = conversion.get_model_architecture(config, conversion.ModelType.TEXT)
     if architecture not in conversion.TEXT_MODEL_MAP:
         return Outcome(error=f'unsupported architecture "{architecture}"', hint=_OTHERWISE)
-    target = Path(job.target)
-    arguments = ["--outfile", str(target), "--outtype", job.outtype]
+    arguments = ["--outfile", job.target, "--outtype", job.outtype]
     if job.kind == "projector":
         arguments.append("--mmproj")
     if job.base:
@@ -138,13 +139,21 @@ def _convert(job: Conversion, complaints: _Complaints) -> Outcome:
     except SystemExit as error:
         if error.code:
             raise RuntimeError(". ".join(complaints.texts) or "the converter gave up") from error
-    if job.kind == "projector":  # the converter puts this before the name
-        target.with_name(f"mmproj-{target.name}").replace(target)
-    multimodal = config.get("architectures", [""])[0] in conversion.MMPROJ_MODEL_MAP
-    return Outcome(has_projector=job.kind == "model" and multimodal)
+    return Outcome(has_projector=job.kind == "model" and _has_projector(conversion, config))
 
 
-def _said(error: BaseException) -> str:
+def _has_projector(conversion: ModuleType, config: Mapping[str, Any]) -> bool:
+    """Some architectures have the same name with and without eyes and ears."""
+    if not any(config.get(key) for key in _ENCODERS):
+        return False
+    architecture = conversion.get_model_architecture(config, conversion.ModelType.MMPROJ)
+    return architecture in conversion.MMPROJ_MODEL_MAP
+
+
+def _said(error: BaseException, job: Conversion) -> str:
+    """The error in one line, with files named as they were given."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(str(error).split()) or f"{where.name} found it wrong: {where.line}"
+    for folder in filter(None, (job.folder, job.base)):
+        text = text.replace(f"{folder}/", "")
     return f"the model cannot be converted: {text[:_MAX_ERROR]}"

@@ -66,8 +66,7 @@ class Converter:
             max_bytes=_GROWTH * total + _SLACK,
             base=str(base or ""),
         )
-        written = (target, target.with_name(f"mmproj-{target.name}"))
-        outcome = yield from _done(job, written, _SECONDS + total * _SECONDS_PER_BYTE)
+        outcome = yield from _done(job, (target,), _SECONDS + total * _SECONDS_PER_BYTE)
         return outcome.has_projector
 
 
