@@ -90,7 +90,7 @@ def open_store(settings: Settings) -> Store:
         builtin=Builtin(builtin.FOLDER) if settings.builtin and builtin.is_complete() else None,
         keep_unused=settings.noprune,
         aliases=Aliases.of(settings.aliases, "PYOLLAMA_ALIASES"),
-        folders=Folders(settings.hugging_face, _lm_studio()),
+        folders=Folders(settings.hugging_face, settings.lm_studio),
         tools=CreateTools(
             check_template=_check_template,
             detect_template=_detect_template,
@@ -100,11 +100,6 @@ def open_store(settings: Settings) -> Store:
         ),
     )
     return store
-
-
-def _lm_studio() -> tuple[Path, ...]:
-    """Where LM Studio has kept its models, now and in older versions."""
-    return Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"
 
 
 def build(settings: Settings) -> Application:

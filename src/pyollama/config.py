@@ -55,6 +55,11 @@ def _hf_home() -> Path:
     return Path.home() / ".cache" / "huggingface"
 
 
+def _lm_studio() -> tuple[Path, ...]:
+    """Where LM Studio keeps its models, and where older versions did."""
+    return Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be configured. Times are seconds; negative means for ever.
@@ -66,9 +71,9 @@ class Settings:
     ``num_parallel``, ``context_length`` and ``max_loaded_models`` 0 and ``prefix_ram`` ``None``
     mean: decide by the machine. ``aliases`` are pairs of another name and what it stands for;
     ``files`` says who may name files of this machine as models (``None``: programs on it);
-    ``hugging_face`` is the cache of that name. ``prefix_ram`` and ``prefix_disk`` are the bytes of
-    memory (of each model) and of disk (of all) that prefixes of prompts may take outside the KV
-    cache.
+    ``hugging_face`` is the cache of that name, and ``lm_studio`` are folders of that program.
+    ``prefix_ram`` and ``prefix_disk`` are the bytes of memory (of each model) and of disk (of all)
+    that prefixes of prompts may take outside the KV cache.
     """
 
     address: Address = Address()
@@ -95,6 +100,7 @@ class Settings:
     hf_endpoint: str = ""
     hf_token: str = field(default="", repr=False)
     hugging_face: Path = field(default_factory=lambda: _hf_home() / "hub")
+    lm_studio: tuple[Path, ...] = field(default_factory=_lm_studio)
     no_cloud: bool = False
     noprune: bool = False
     private_registries: tuple[str, ...] = ()

@@ -128,6 +128,15 @@ def test_what_other_programs_have_is_run(server: Server, name: str) -> None:
     assert stored(server) == []
 
 
+def test_a_program_finds_what_others_have(server: Server) -> None:
+    program = "from pyollama import LLM\nwith LLM('lmstudio/publisher/tiny-gguf') as llm:\n"
+    program += "    print(llm.generate('Hello!', max_tokens=4).text)"
+    environment = clean_environment(server.home)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, bool(done.stdout.strip())) == (0, True), done.stderr
+
+
 def test_files_are_for_programs_on_this_machine(server: Server, file: Path) -> None:
     """Others cannot even find out whether there is such a file."""
     asked: list[tuple[str, dict[str, Any]]] = [
