@@ -84,3 +84,15 @@ def test_anything_can_be_rendered(
     RENDERERS[name](turn)
     asked = (*messages, Message("user", "What is it?"))
     assert "What is it?" in RENDERERS[name](replace(turn, messages=asked))
+
+
+def test_nemotron_is_switched_in_the_text() -> None:
+    def asked(content: str, think: bool | str | None = True) -> str:
+        return RENDERERS["nemotron-3-nano"](Turn((Message("user", content),), think=think))
+
+    end = "<|im_end|>\n<|im_start|>assistant\n"
+    assert asked("Hi /no_think").endswith(f"user\nHi{end}<think></think>")
+    assert asked("/think Hi", think=False).endswith(f"user\nHi{end}<think>\n")
+    assert asked("a </think> b").endswith(f"a </think> b{end}<think>\n")
+    less = RENDERERS["nemotron-3.5-nano"](Turn((Message("user", "/no_think"),), think="medium"))
+    assert "user\n/no_think\n\n{reasoning effort: efficient}<|im_end|>" in less

@@ -21,6 +21,7 @@ from pyollama.chat.parsers.jsoncalls import read_call
 from pyollama.chat.parsers.making import Calls, Thoughts, after_result, named
 from pyollama.chat.parsers.passthrough import PassthroughParser
 from pyollama.chat.parsers.pythonic import read_calls
+from pyollama.chat.renderers import nemotron
 
 _TOOL_CALL = ("<tool_call>", "</tool_call>")
 _JSON = Calls(*_TOOL_CALL, lambda turn: read_call)
@@ -97,7 +98,9 @@ PARSERS: Mapping[str, NamedParser] = {
         tools=True,
         preserved=(ministral.CALL, ministral.ARGUMENTS),
     ),
-    "nemotron-3-nano": named(_XML, _ALWAYS_OPENED),
+    "nemotron-3-nano": named(
+        _XML, Thoughts(opened=nemotron.thinks, until=_TOOL_CALL[:1], prefills=False)
+    ),
     "nemotron-3.5-nano": named(_XML, _ALWAYS_OPENED),
     "olmo3": named(Calls("<function_calls>", "</function_calls>", lambda turn: read_calls)),
     "olmo3-think": named(None, Thoughts(always=True, prefills=False)),

@@ -42,12 +42,12 @@ def _parts(turn: Turn) -> Iterator[str]:
     yield _tool_section(turn.tools)
     for position, message in enumerate(messages):
         if message.role == "user":
-            yield USER + message.content
+            yield USER + message.content + ASSISTANT
         elif message.role == "assistant":
-            yield ASSISTANT + _answer(message)
+            yield _answer(message)
         elif message.role == "tool":
             yield from _result(messages, position)
-    yield ASSISTANT
+    yield "" if messages and messages[-1].role == "user" else ASSISTANT
     yield "<think>\n" if turn.think else ""
 
 

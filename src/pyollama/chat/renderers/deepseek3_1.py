@@ -62,7 +62,7 @@ def _parts(turn: Turn) -> Iterator[str]:
 
 def _answer(message: Message, shows_thinking: bool, before: str) -> Iterator[str]:
     if before == "user":
-        thinking = message.thinking if shows_thinking else ""
+        thinking = message.thinking if shows_thinking and not message.tool_calls else ""
         yield f"<think>{thinking}</think>" if thinking else "</think>"
     yield split_thinking(message.content)[1]
     if message.tool_calls:

@@ -52,11 +52,11 @@ def _calls(message: Message) -> str:
 def _tool_section(tools: tuple[Tool, ...], system: str) -> str:
     if not tools:
         return ""
+    declared = (declaration(tool, MARK, describes_all=True) for tool in tools)
     return (
         ("\n" if system else "")
         + _WITH_FUNCTIONS
         + "".join(
-            f"<start_function_declaration>{declaration(tool, MARK)}<end_function_declaration>"
-            for tool in tools
+            f"<start_function_declaration>{each}<end_function_declaration>" for each in declared
         )
     )

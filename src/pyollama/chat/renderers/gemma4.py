@@ -8,7 +8,7 @@ from functools import partial
 from pyollama.chat.interface import Turn
 from pyollama.chat.renderers.gemmavalues import declaration, members, value
 from pyollama.chat.renderers.results import tool_name
-from pyollama.types import Message
+from pyollama.types import Message, ToolCall
 
 MARK = '<|"|>'
 _SYSTEM = ("system", "developer")
@@ -21,43 +21,42 @@ def _render(turn: Turn, *, marks_no_thinking: bool) -> str:
 
 def _parts(turn: Turn, marks_no_thinking: bool) -> Iterator[str]:
     messages = list(turn.messages)
-    system = ""
-    if messages and messages[0].role in _SYSTEM:
-        system = messages.pop(0).content.strip()
+    system = messages.pop(0).content.strip() if messages and messages[0].role in _SYSTEM else None
     yield "<bos>"
-    if turn.think or turn.tools or system:
-        yield "<|turn>system\n" + ("<|think|>\n" if turn.think else "") + system
+    if turn.think or turn.tools or system is not None:
+        yield "<|turn>system\n" + ("<|think|>\n" if turn.think else "") + (system or "")
         for tool in turn.tools:
             yield f"<|tool>{declaration(tool, MARK)}<tool|>"
         yield "<turn|>\n"
     asked = max((at for at, m in enumerate(messages) if m.role == "user"), default=-1)
-    is_open = False  # whether a turn of the model goes on
-    for position, message in enumerate(messages):
-        if message.role == "tool":
-            yield _result(message, messages)
-            continue
+    ending = ""  # of the text so far, if a turn of the model goes on
+    spoken = [(at, message) for at, message in enumerate(messages) if message.role != "tool"]
+    for number, (position, message) in enumerate(spoken):
+        before = spoken[number - 1][1].role if number else ""
+        after = spoken[number + 1][1].role if number + 1 < len(spoken) else ""
         role = "model" if message.role == "assistant" else message.role
-        yield "" if is_open and role == "model" else f"<|turn>{role}\n"
-        yield _body(message, position > asked)
-        is_open = bool(message.tool_calls)
-        yield "" if is_open else "<turn|>\n"
-    if is_open:  # the model goes on behind the results of its calls
-        yield "<|channel>thought\n" if turn.think and messages[-1].role == "tool" else ""
-    else:
+        yield "" if message.role == before == "assistant" else f"<|turn>{role}\n"
+        if message.role == "assistant" and message.thinking and position > asked:
+            yield f"<|channel>thought\n{message.thinking}\n<channel|>"
+        results = "".join(_results(messages, position)) if message.tool_calls else ""
+        yield "".join(map(_call, message.tool_calls)) + results
+        content = message.content if role != "model" else _without_thoughts(message.content)
+        yield content.strip()
+        ending = "call" if message.tool_calls and not results else "result" if results else ""
+        goes_on = message.role == after == "assistant" or (results and not content and not after)
+        if ending == "call":
+            yield "<|tool_response>"
+        elif not goes_on:
+            yield "<turn|>\n"
+    if not ending:
         yield "<|turn>model\n"
         yield "" if turn.think or not marks_no_thinking else "<|channel>thought\n<channel|>"
+    elif ending == "result" and turn.think:
+        yield "<|channel>thought\n"
 
 
-def _body(message: Message, is_current: bool) -> str:
-    if message.role != "assistant":
-        return message.content.strip()
-    parts = []
-    if message.thinking and is_current and message.tool_calls:
-        parts.append(f"<|channel>thought\n{message.thinking}\n<channel|>")
-    parts.append(_without_thoughts(message.content))
-    for call in message.tool_calls:
-        parts.append(f"<|tool_call>call:{call.name}{{{members(call.arguments, MARK)}}}<tool_call|>")
-    return "".join(parts)
+def _call(call: ToolCall) -> str:
+    return f"<|tool_call>call:{call.name}{{{members(call.arguments, MARK)}}}<tool_call|>"
 
 
 def _without_thoughts(content: str) -> str:
@@ -65,11 +64,14 @@ def _without_thoughts(content: str) -> str:
     return "".join(piece.partition("<|channel>")[0] for piece in pieces).strip()
 
 
-def _result(message: Message, messages: Sequence[Message]) -> str:
-    name = tool_name(message, messages) or "unknown"
-    return (
-        f"<|tool_response>response:{name}{{value:{value(message.content, MARK)}}}<tool_response|>"
-    )
+def _results(messages: Sequence[Message], position: int) -> Iterator[str]:
+    """What follows a message with calls."""
+    for message in messages[position + 1 :]:
+        if message.role != "tool":
+            return
+        name = tool_name(message, messages) or "unknown"
+        value_text = value(message.content, MARK)
+        yield f"<|tool_response>response:{name}{{value:{value_text}}}<tool_response|>"
 
 
 small = partial(_render, marks_no_thinking=False)

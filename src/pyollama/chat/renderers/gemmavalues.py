@@ -26,12 +26,15 @@ def members(items: Mapping[str, object], mark: str) -> str:
     return ",".join(f"{key}:{value(items[key], mark)}" for key in sorted(items))
 
 
-def declaration(tool: Tool, mark: str) -> str:
-    """``declaration:NAME{…}`` with upper-case types."""
+def declaration(tool: Tool, mark: str, *, describes_all: bool = False) -> str:
+    """``declaration:NAME{…}`` with upper-case types.
+
+    ``describes_all`` writes a description where there is none, too.
+    """
     schema = tool.parameters
     parts = []
     if properties := schema.get("properties"):
-        parts.append(f"properties:{{{_properties(properties, mark)}}}")
+        parts.append(f"properties:{{{_properties(properties, mark, describes_all)}}}")
     parts += _required(schema, mark)
     if kind := schema.get("type"):
         parts.append(f"type:{_type(kind, mark)}")
@@ -39,28 +42,29 @@ def declaration(tool: Tool, mark: str) -> str:
     return f"declaration:{tool.name}{{{described},parameters:{{{','.join(parts)}}}}}"
 
 
-def _properties(properties: object, mark: str) -> str:
+def _properties(properties: object, mark: str, describes_all: bool) -> str:
     if not isinstance(properties, Mapping):
         return ""
     return ",".join(
-        f"{name}:{{{','.join(_property(properties[name], mark))}}}"
+        f"{name}:{{{','.join(_property(properties[name], mark, describes_all))}}}"
         for name in sorted(properties)
         if isinstance(properties[name], Mapping)
     )
 
 
-def _property(schema: JSON, mark: str) -> list[str]:
+def _property(schema: JSON, mark: str, describes_all: bool) -> list[str]:
     parts = []
-    if description := schema.get("description"):
+    description = schema.get("description") or ""
+    if description or describes_all:
         parts.append(f"description:{value(description, mark)}")
     if choices := schema.get("enum"):
         parts.append(f"enum:{value(choices, mark)}")
     if isinstance(items := schema.get("items"), Mapping) and items:
-        parts.append(f"items:{{{','.join(_property(dict(items), mark))}}}")
+        parts.append(f"items:{{{','.join(_property(dict(items), mark, False))}}}")
     if schema.get("nullable"):
         parts.append("nullable:true")
     if properties := schema.get("properties"):
-        parts.append(f"properties:{{{_properties(properties, mark)}}}")
+        parts.append(f"properties:{{{_properties(properties, mark, describes_all)}}}")
     parts += _required(schema, mark)
     if kind := schema.get("type"):
         parts.append(f"type:{_type(kind, mark)}")
@@ -73,6 +77,6 @@ def _required(schema: JSON, mark: str) -> list[str]:
 
 
 def _type(kind: object, mark: str) -> str:
-    if isinstance(kind, list):
-        return value([str(each).upper() for each in kind], mark)
-    return value(str(kind).upper(), mark)
+    """Several types stand in one text, as Python prints a list."""
+    names = [str(each).upper() for each in kind] if isinstance(kind, list) else str(kind).upper()
+    return value(str(names), mark)

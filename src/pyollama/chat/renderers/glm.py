@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pyollama.chat.interface import Turn
-from pyollama.chat.renderers.jsontext import declaration, spaced, spaced_plain
+from pyollama.chat.renderers.jsontext import declaration, plain, spaced
 from pyollama.types import Message, Tool, ToolCall
 
 
@@ -42,7 +42,7 @@ def _glm_4_7(turn: Turn) -> Iterator[str]:
         elif message.role == "assistant":
             thinking = message.thinking.strip()
             yield "<|assistant|>" + (f"<think>{thinking}</think>" if thinking else "</think>")
-            yield message.content.strip() + "".join(map(_call, message.tool_calls))
+            yield message.content + "".join(map(_call, message.tool_calls))
         else:
             yield f"<|{message.role}|>{message.content}"
         before = message.role
@@ -78,7 +78,7 @@ def _ocr_answer(message: Message) -> str:
 
 def _call(call: ToolCall) -> str:
     pairs = "".join(
-        f"<arg_key>{key}</arg_key><arg_value>{spaced_plain(value)}</arg_value>"
+        f"<arg_key>{key}</arg_key><arg_value>{plain(value)}</arg_value>"
         for key, value in call.arguments.items()
     )
     return f"<tool_call>{call.name}{pairs}</tool_call>"

@@ -39,17 +39,14 @@ def declaration(tool: Tool) -> JSON:
 
 
 def function(tool: Tool) -> JSON:
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": parameters(tool),
-    }
+    described = {"description": tool.description} if tool.description else {}
+    return {"name": tool.name, **described, "parameters": parameters(tool)}
 
 
 def parameters(tool: Tool) -> JSON:
     schema = tool.parameters
     ordered = {"type": schema.get("type", ""), **_ordered(schema, _PARAMETERS)}
-    return ordered | {"properties": ordered.get("properties")}
+    return ordered | {"properties": ordered.get("properties", schema.get("properties"))}
 
 
 def _ordered(schema: Mapping[str, object], keys: Iterable[str]) -> JSON:

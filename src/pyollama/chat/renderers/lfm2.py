@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import msgspec
+
 from pyollama.chat.interface import Turn
 from pyollama.chat.renderers import chatml
 from pyollama.chat.renderers.jsontext import function, spaced
@@ -27,31 +29,40 @@ def _parts(turn: Turn, thinks: bool) -> Iterator[str]:
     yield "<|startoftext|>"
     if system := "\n".join(filter(None, lines)):
         yield chatml.turn("system", system)
+    last = max((at for at, m in enumerate(messages) if m.role == "assistant"), default=-1)
     for position, message in enumerate(messages):
         if message.role == "assistant":
-            is_last = position == len(messages) - 1
+            if thinks and not turn.think and position != last:
+                message = _without_thinking(message)
             yield chatml.ANSWER + _answer(message, thinks)
-            yield "" if is_last and not message.tool_calls else chatml.END
+            yield "" if position == len(messages) - 1 else chatml.END
         elif message.role == "tool":
             result = f"<|tool_response_start|>{message.content}<|tool_response_end|>"
             yield chatml.turn("tool", result)
         else:
             yield chatml.turn(message.role, message.content)
-    if not chatml.begins_answer(messages):
+    if not messages or messages[-1].role != "assistant":
         yield chatml.ANSWER
+
+
+def _without_thinking(message: Message) -> Message:
+    if not message.thinking:
+        return message
+    return msgspec.structs.replace(message, thinking="", content=message.content.strip())
 
 
 def _answer(message: Message, thinks: bool) -> str:
     thinking = f"<think>{message.thinking}</think>" if thinks and message.thinking else ""
     calls = ""
     if message.tool_calls:
-        listed = ", ".join(map(_call, message.tool_calls))
+        listed = ",".join(map(_call, message.tool_calls))
         calls = f"<|tool_call_start|>[{listed}]<|tool_call_end|>"
-    return thinking + message.content + calls
+        calls += "\n" if message.content.strip() else ""
+    return thinking + calls + message.content
 
 
 def _call(call: ToolCall) -> str:
-    values = ",".join(f"{name}={spaced(value)}" for name, value in call.arguments.items())
+    values = ",".join(f"{name}={spaced(call.arguments[name])}" for name in sorted(call.arguments))
     return f"{call.name}({values})"
 
 

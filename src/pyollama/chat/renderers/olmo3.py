@@ -7,7 +7,7 @@ from functools import partial
 
 from pyollama.chat.interface import Turn
 from pyollama.chat.renderers import chatml
-from pyollama.chat.renderers.jsontext import declaration, spaced
+from pyollama.chat.renderers.jsontext import compact, declaration, spaced
 from pyollama.types import Message, ToolCall
 
 _HELPFUL = "You are a helpful function-calling AI assistant."
@@ -57,7 +57,7 @@ def _answer(message: Message) -> str:
 
 
 def _call(call: ToolCall) -> str:
-    values = ", ".join(f"{name}={spaced(value)}" for name, value in call.arguments.items())
+    values = ", ".join(f"{name}={compact(call.arguments[name])}" for name in sorted(call.arguments))
     return f"{call.name}({values})"
 
 

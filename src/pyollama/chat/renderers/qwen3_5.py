@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyollama.chat.interface import Turn
 from pyollama.chat.renderers import chatml
-from pyollama.chat.renderers.jsontext import declaration, spaced, spaced_plain
+from pyollama.chat.renderers.jsontext import declaration, plain, spaced
 from pyollama.chat.renderers.qwen3_coder import CALL_RULES
 from pyollama.types import Message, Tool, ToolCall
 
@@ -52,13 +52,16 @@ def _parts(turn: Turn, *, remembers: bool = False, effort: str = "") -> Iterator
     if text := "\n\n".join(paragraphs):
         yield chatml.turn("system", text)
     query = -1 if remembers else chatml.last_query(messages)
+    shows = remembers or turn.think is not False
     for is_tool, run in chatml.runs(messages):
         if is_tool:
             yield chatml.tool_responses(message for _, message in run)
             continue
         for position, message in run:
             if message.role == "assistant":
-                yield from _answer(message, position > query, position == len(messages) - 1)
+                yield from _answer(
+                    message, shows and position > query, position == len(messages) - 1
+                )
             elif message.role != "system" or position:
                 yield chatml.turn(message.role, message.content.strip())
     if not chatml.begins_answer(messages):
@@ -85,7 +88,7 @@ def _answer(message: Message, shows_thinking: bool, is_last: bool) -> Iterator[s
 
 def _call(call: ToolCall) -> str:
     values = "".join(
-        f"<parameter={name}>\n{spaced_plain(value)}\n</parameter>\n"
+        f"<parameter={name}>\n{plain(value)}\n</parameter>\n"
         for name, value in call.arguments.items()
     )
     return f"<tool_call>\n<function={call.name}>\n{values}</function>\n</tool_call>"
