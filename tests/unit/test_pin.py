@@ -21,7 +21,7 @@ def test_the_pin_names_one_immutable_source() -> None:
 
 def test_the_sdist_ships_what_a_build_needs() -> None:
     shipped = PROJECT["tool"]["scikit-build"]["sdist"]["include"]
-    needed = [".pin", *PIN["take"]["build"]]
+    needed = [".pin", *PIN["take"]["build"], *PIN["take"]["convert"]]
     assert sorted(shipped) == sorted(f"vendor/llama.cpp/tree/{path}" for path in needed)
 
 
