@@ -143,3 +143,20 @@ def test_the_cache_of_hugging_face_is_where_its_own_variables_say() -> None:
 def test_who_may_name_files() -> None:
     found = [Settings.load({"PYOLLAMA_FILES": text}).files for text in ("", "1", "0")]
     assert found == [None, True, False]
+
+
+def test_mirrors_are_asked_in_the_order_they_are_named() -> None:
+    text = "Registry.ollama.ai=https://one.example, x.example=http://10.0.0.5:5000,"
+    text += "registry.ollama.ai=https://two.example/path"
+    settings = Settings.load({"PYOLLAMA_REGISTRY_MIRRORS": text})
+    assert settings.registry_mirrors == {
+        "registry.ollama.ai": ("https://one.example", "https://two.example/path"),
+        "x.example": ("http://10.0.0.5:5000",),
+    }
+    assert Settings.load({}).registry_mirrors == {}
+
+
+@pytest.mark.parametrize("text", ["https://one.example", "a=b", "=https://x", "a=ftp://x"])
+def test_what_is_no_mirror(text: str) -> None:
+    with pytest.raises(ConfigError, match="PYOLLAMA_REGISTRY_MIRRORS"):
+        Settings.load({"PYOLLAMA_REGISTRY_MIRRORS": text})

@@ -25,6 +25,11 @@ _VARIABLES = """Environment Variables:
   PYOLLAMA_ALIASES          Further names of models: gpt-4o=qwen3:8b,NAME=MODEL
   PYOLLAMA_FILES            1: all callers may use GGUF files by their path, 0: nobody may
                             (default: programs on this machine)
+  PYOLLAMA_PRIVATE_REGISTRIES
+                            Registries that may have private addresses: HOST[:PORT],HOST[:PORT]
+  PYOLLAMA_REGISTRY_MIRRORS
+                            Places to ask before a registry: HOST=URL,HOST=URL
+  HTTPS_PROXY, NO_PROXY     Proxy for transfers from and to registries, and exceptions
   PYOLLAMA_PREFIX_RAM       Memory for prompts that left the KV cache, per model (default: a part)
   PYOLLAMA_PREFIX_DISK      Disk for them, so that they outlive a restart (default 0: none)
   PYOLLAMA_PREFIX_DIR       Folder on that disk (default ~/.cache/pyollama/prefixes)

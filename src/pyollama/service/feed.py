@@ -40,10 +40,11 @@ class Feed:
             while place < len(self._steps):
                 if (progress := self._steps[place]) is not seen:
                     seen = progress
-                    yield progress
-                if place + 1 == len(self._steps):
+                    yield progress  # a later word on the same step may come meanwhile
+                elif place + 1 < len(self._steps):
+                    place += 1
+                else:
                     break
-                place += 1
             if news is not self._news:
                 continue
             if self._error is not None:
