@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from tests.e2e import checkpoints
 from tests.e2e.checkpoints import Array, Checkpoint
@@ -209,6 +210,20 @@ def test_parts_of_a_split_file_become_one_again(server: Server, tmp_path: Path) 
     assert "part 2 of 3 is missing" in create(server, model="hole", files=files)[-1]["error"]
 
 
+def test_a_killed_server_takes_the_conversion_with_it(llama: Checkpoint, tmp_path: Path) -> None:
+    with running_server(tmp_path / "home") as server:
+        body = {"model": "never", "files": uploaded(server, llama.folder)}
+        url = f"{server.url}/api/create"
+        with httpx.stream("POST", url, json=body, timeout=NO_LIMIT) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            next(lines)  # the second one comes from the process that converts
+            (converter,) = converters(server)
+            server.process.kill()
+        psutil.wait_procs([converter])
+        assert not converter.is_running()
+
+
 class TestCommand:
     def test_a_folder_is_uploaded_as_far_as_it_is_needed(
         self, server: Server, qwen2: Checkpoint, tmp_path: Path
@@ -238,6 +253,16 @@ class TestCommand:
         empty = pyollama(server, "create", "bare", folder=tmp_path)
         assert empty.returncode == 1
         assert "Error: no Modelfile or safetensors files found" in empty.stderr
+
+    def test_one_part_of_a_split_file_brings_the_others(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        tiny.llama_like(tmp_path / "part.gguf", split_every=8)
+        (tmp_path / "Modelfile").write_text("FROM ./part-00002-of-00003.gguf\n")
+        done = pyollama(server, "create", "parts", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        whole = tiny.llama_like(tmp_path / "whole.gguf")
+        assert np.array_equal(logits_of(weights_of(server, "parts")), logits_of(whole))
 
     def test_an_adapter_folder(self, server: Server, llama: Checkpoint, tmp_path: Path) -> None:
         checkpoints.lora(tmp_path / "lora")

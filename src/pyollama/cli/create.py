@@ -12,7 +12,7 @@ import click
 from pyollama.cli.arguments import exactly
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
-from pyollama.cli.model_files import model_files
+from pyollama.cli.model_files import model_files, parts_of
 from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
 from pyollama.config import parse_address
@@ -143,7 +143,7 @@ class _Uploads:
 
     def _upload(self, path: Path) -> dict[str, str]:
         if path.is_file():
-            return {path.name: self._push(path)}
+            return {part.name: self._push(part) for part in parts_of(path)}
         return {name: self._push(child) for name, child in model_files(path).items()}
 
     def _push(self, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _BESIDE = (
 )
 """What describes weights in safetensors format. A GGUF file describes itself."""
 
+_PART = re.compile(r"(.+)-[0-9]{5}-of-([0-9]{5})\.gguf")
+"""How llama.cpp names the parts of a split file."""
+
 _PICKLED = ("pytorch_model*.bin", "consolidated*.pth", "adapter_model.bin")
 
 
@@ -45,6 +49,20 @@ def model_files(folder: Path) -> dict[str, Path]:
         "no Modelfile or safetensors files found",
         hint=f"there is no model*.safetensors and no *.gguf in {folder}",
     )
+
+
+def parts_of(file: Path) -> list[Path]:
+    """All parts of a model that ``file`` is one part of, by their names; or ``file`` alone."""
+    found = _PART.fullmatch(file.name)
+    if not found:
+        return [file]
+    same = (path for path in file.parent.iterdir() if path.is_file())
+    parts = [
+        path
+        for path in same
+        if (other := _PART.fullmatch(path.name)) and other.group(1, 2) == found.group(1, 2)
+    ]
+    return sorted(parts)
 
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
