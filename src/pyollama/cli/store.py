@@ -48,7 +48,8 @@ def verify() -> None:
                 _show(display, found)
             elif found.problem:
                 damaged += 1
-                needed = f" (needed by {', '.join(found.models)})" if found.models else ""
+                others = [model for model in found.models if model != found.subject]
+                needed = f" (needed by {', '.join(others)})" if others else ""
                 click.echo(f"{found.subject}: {found.problem}{needed}")
             else:
                 sound.append(found.size)
@@ -56,7 +57,7 @@ def verify() -> None:
                     unused.append(found.size)
     click.echo(f"{len(sound)} blobs are sound ({size(sum(sound))})")
     if unused:
-        click.echo(f"{len(unused)} of them belong to no model ({size(sum(unused))})")
+        click.echo(f"of no model: {len(unused)} ({size(sum(unused))})")
     if damaged:
         click.echo(f"{damaged} problems: remove the models that need it, then pull or create them")
         sys.exit(1)

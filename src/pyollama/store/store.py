@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from pyollama.errors import (
+    BlobNotFound,
     InvalidName,
     InvalidRequest,
     ModelNotFound,
@@ -86,10 +87,7 @@ class Store:
         if model is None or (digest and digest != model.digest):
             raise ModelNotFound(f"model '{text}' not found", model=name.short)
         if model.missing:
-            raise StoreError(
-                f"model '{model.name.short}' is incomplete: blob {model.missing[0]} is missing",
-                hint="pull or create the model again",
-            )
+            raise _incomplete(model.name, f"blob {model.missing[0]} is missing")
         return model
 
     def list(self) -> list[StoredModel]:
@@ -128,7 +126,10 @@ class Store:
             if missing_files(model.manifest, self.blobs) == model.missing:
                 return model
         modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
-        model = read_model(name, self._tree.read(name), modified_at, self.blobs)
+        try:
+            model = read_model(name, self._tree.read(name), modified_at, self.blobs)
+        except BlobNotFound as error:
+            raise _incomplete(name, error.message) from error
         self._known[name] = stamp, model
         return model
 
@@ -208,9 +209,7 @@ class Store:
             if any(not self.blobs.has(digest) for digest in replaced):
                 yield Progress("removing unused layers")
 
-    def assembled(
-        self, request: CreateRequest, pins: Pins
-    ) -> Generator[Progress, None, Manifest]:
+    def assembled(self, request: CreateRequest, pins: Pins) -> Generator[Progress, None, Manifest]:
         """A model made of files as by :meth:`create`, but for writing its manifest."""
         return (yield from Build(request, self.blobs, pins, self._tools).steps(None))
 
@@ -339,6 +338,12 @@ class Store:
                     )
         except StoreError as error:
             log.warning("unused blobs stay: %s", error)
+
+
+def _incomplete(name: Name, problem: str) -> StoreError:
+    return StoreError(
+        f"model '{name.short}' is incomplete: {problem}", hint="pull or create the model again"
+    )
 
 
 def _local(text: str) -> str:

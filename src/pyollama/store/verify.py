@@ -97,7 +97,7 @@ def _misfit(blobs: Blobs, digest: str, size: int) -> str:
     try:
         found = blobs.size(digest)
     except StoreError as error:
-        return error.message
+        return error.message.removeprefix(f"blob {digest} ")
     except PyollamaError:
         return "is missing"
     return "" if found == size else f"has {found} bytes instead of {size}"

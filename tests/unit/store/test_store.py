@@ -175,6 +175,16 @@ def test_a_model_without_its_weights(store: Store, weights: str) -> None:
     assert names(store) == []
 
 
+def test_a_model_without_its_system_text(store: Store, weights: str) -> None:
+    create(store, "other", files={"x.gguf": weights}, system="gone")
+    digest = store.resolve("other").manifest.layers[-1].digest
+    store.blobs.delete(digest)
+    with pytest.raises(StoreError, match=f"model 'other:latest' is incomplete: blob {digest}"):
+        Store(store.root).resolve("other")
+    assert names(Store(store.root)) == ["base:latest"]
+    store.delete("other")
+
+
 def test_weights_that_come_back_are_noticed(store: Store, weights: str, model_gguf: Make) -> None:
     store.resolve("base")
     store.blobs.delete(weights)
