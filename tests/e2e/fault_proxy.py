@@ -235,7 +235,9 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in self._pieces():
             if fault is not None and fault.upload and at <= fault.at < at + len(piece):
                 here = fault.at - at
-                if fault.kind == "cut":
+                if fault.kind == "stall":
+                    self.server.proxy.ended.wait()
+                if fault.kind in ("cut", "stall"):
                     yield from (piece[:here],) if here else ()
                     self._reset()
                 if fault.kind == "flip":

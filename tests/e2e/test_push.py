@@ -6,14 +6,16 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import ollama
 import pytest
-from tests.e2e.registry_server import GuardedRegistry, guarded_registry
+from tests.e2e.registry_server import GuardedRegistry, guarded_registry, running_registry
 from tests.e2e.running import Server, running_server
 
 PRIVATE = {"PYOLLAMA_PRIVATE_REGISTRIES": "127.0.0.1,localhost"}
@@ -132,6 +134,37 @@ def test_a_registry_that_is_not_there_is_a_clear_error(server: Server) -> None:
     lines = steps(server, "/api/push", {"model": name})
     assert len(lines) == 2
     assert lines[1]["error"].startswith('Head "https://127.0.0.1:1/v2/space/model/blobs/sha256:')
+
+
+def test_a_registry_without_tls_needs_the_users_word(server: Server, tmp_path: Path) -> None:
+    with running_registry(tmp_path) as plain:
+        name = f"{plain.host}/space/model"
+        call(server, "/api/copy", {"source": "builtin", "destination": name})
+        assert pyollama(server, "push", name).returncode == 1
+        done = pyollama(server, "push", "--insecure", name)
+        assert (done.returncode, name in done.stdout) == (0, True)
+        before = digest(server, f"{name}:latest")
+        call(server, "/api/delete", {"model": name}, "DELETE")
+        with ollama.Client(server.url) as client:
+            pulled = [*client.pull(name, insecure=True, stream=True)]
+            assert pulled[-1].status == "success"
+            assert digest(server, f"{name}:latest") == before
+            assert client.push(name, insecure=True).status == "success"
+
+
+def test_a_client_that_is_gone_ends_the_push(server: Server, registry: GuardedRegistry) -> None:
+    name = f"{registry.host}/space/left"
+    call(server, "/api/copy", {"source": "builtin", "destination": name})
+    silent = {"method": "PATCH", "path": "/space/left/", "upload": True}
+    registry.proxy.add("stall", **silent)
+    url, body = f"{server.url}/api/push", {"model": name}
+    with httpx.stream("POST", url, json=body, timeout=None) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        while not registry.proxy.record.requests("PATCH", "/space/left/"):
+            time.sleep(0.01)
+    # Joined to the first push, the second one would wait for the silent registry as well.
+    assert steps(server, "/api/push", {"model": name})[-1] == {"status": "success"}
 
 
 @pytest.mark.parametrize("moment", range(1, 19, 3))

@@ -34,8 +34,11 @@ class World:
     store: Store
     key: Key
 
+    stall: float = 60.0
+    """Seconds without a sign of life after which a request counts as failed."""
+
     def open(self, name: Name, insecure: bool = False) -> Session:
-        network = Network(private_hosts=("127.0.0.1", "localhost"), stall=60.0)
+        network = Network(private_hosts=("127.0.0.1", "localhost"), stall=self.stall)
         place = registries_for(name, network, insecure=insecure)[-1]
         return Session(place, network, self.key.sign)
 
@@ -169,6 +172,12 @@ def test_a_refused_part_is_sent_again_and_no_other(world: World, status: int) ->
 
 def test_a_cut_connection_costs_a_session_and_nothing_else(world: World) -> None:
     world.registry.proxy.add("cut", method="PATCH", path=UPLOADS, upload=True, at=PART // 2)
+    world.upload(world.blob())
+
+
+def test_a_registry_that_falls_silent_is_asked_again(world: World) -> None:
+    world.stall = 1.0
+    world.registry.proxy.add("stall", method="PATCH", path=UPLOADS, upload=True, at=PART // 2)
     world.upload(world.blob())
 
 
