@@ -118,6 +118,8 @@ class RenderedFormat:
 
 
 def _thought(prompt: str, thinking: str, tags: Tags) -> str:
-    """``prompt`` with finished thinking behind it."""
-    opened = prompt.rstrip().endswith(tags.opening)
+    """``prompt`` with finished thinking behind it, if there was any or room for it."""
+    opened = prompt.rstrip().endswith(tags.opening.rstrip())
+    if not opened and not thinking:
+        return prompt
     return f"{prompt}{'' if opened else tags.opening}{thinking.strip()}{tags.closing}"

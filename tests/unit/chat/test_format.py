@@ -237,6 +237,18 @@ def test_format_after_the_thinking_of_families(name: str, ending: str) -> None:
     assert second.parser.feed('{"a":') == Delta(content='{"a":')
 
 
+def test_format_where_nothing_was_thought() -> None:
+    chosen = _select(ModelFacts(template=_PLAIN, renderer="gemma4", parser="gemma4"))
+    turn = Turn(_USER, think=True, format="json")
+    first = chosen.chat(turn)
+    assert chosen.after_thinking(turn, first, "").text == first.text
+    always = _select(ModelFacts(renderer="olmo3-think", parser="olmo3-think"))
+    turn = Turn(_USER, think=False, format="json")
+    first = always.chat(turn)
+    assert first.constrain_later
+    assert always.after_thinking(turn, first, "").text == f"{first.text}\n</think>\n\n"
+
+
 def test_insert_and_raw() -> None:
     chosen = _select(ModelFacts(template="<{{ .Prompt }}|{{ .Suffix }}>"))
     turn = Turn((), format={})

@@ -30,6 +30,7 @@ _PAIRS = Calls(*_TOOL_CALL, lambda turn: argpairs.reader(turn.tools))
 _PYTHON = Calls("<|tool_call_start|>", "<|tool_call_end|>", lambda turn: read_calls)
 _QUOTE = '<|"|>'
 _GEMMA = Calls("<|tool_call>", "<tool_call|>", lambda turn: gemma.reader(_QUOTE))
+_PAIR_TAGS = ("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
 _UNTIL_CALL = Thoughts(until=_TOOL_CALL[:1])
 _ALWAYS_OPENED = Thoughts(until=_TOOL_CALL[:1], prefills=False)
 _SAID = Thoughts(default=False, opened=lambda turn: False)
@@ -62,6 +63,7 @@ PARSERS: Mapping[str, NamedParser] = {
             default=False,
             opened=after_result,
             prefills=False,
+            drops=True,
             until=("<|tool_call>",),
             closing="\n<channel|>",
         ),
@@ -69,17 +71,18 @@ PARSERS: Mapping[str, NamedParser] = {
     ),
     "gemma4-no-thinking": named(_GEMMA, inner=(_QUOTE,)),
     "glimmer": NamedParser(
-        lambda turn: glimmer.GlimmerParser(turn.tools),
+        glimmer.create,
         tools=True,
         thinking=True,
         preserved=glimmer.PRESERVED,
         around_thinking=glimmer.AROUND_THINKING,
     ),
-    "glm-4.7": named(_PAIRS, _ALWAYS_OPENED),
+    "glm-4.7": named(_PAIRS, _ALWAYS_OPENED, inner=_PAIR_TAGS),
     "glm-ocr": named(
         _PAIRS,
-        Thoughts(opened=lambda turn: False, prefills=False),
+        Thoughts(always=True, opened=lambda turn: False, prefills=False),
         lists_thinking=False,
+        inner=_PAIR_TAGS,
     ),
     "harmony": NamedParser(
         harmony.create,
@@ -90,7 +93,7 @@ PARSERS: Mapping[str, NamedParser] = {
         stops=harmony.STOPS,
         resume=harmony.RESUME,
     ),
-    "laguna": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1])),
+    "laguna": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1]), inner=_PAIR_TAGS),
     "lfm2": named(_PYTHON),
     "lfm2-thinking": named(_PYTHON, _SAID),
     "ministral": NamedParser(
@@ -106,12 +109,19 @@ PARSERS: Mapping[str, NamedParser] = {
     "olmo3-think": named(None, Thoughts(always=True, prefills=False)),
     "ornith": named(_XML, _UNTIL_CALL),
     "passthrough": NamedParser(lambda turn: PassthroughParser()),
-    "poolside-v1": named(_PAIRS, Thoughts(default=False, until=_TOOL_CALL[:1], prefills=False)),
+    "poolside-v1": named(
+        _PAIRS,
+        Thoughts(default=False, until=_TOOL_CALL[:1], prefills=False),
+        inner=_PAIR_TAGS,
+    ),
     "qwen3": named(_JSON),
     "qwen3-coder": named(_XML),
     "qwen3-thinking": named(_JSON, _UNTIL_CALL),
     "qwen3-vl-instruct": named(_JSON),
-    "qwen3-vl-thinking": named(_JSON, _UNTIL_CALL),
+    "qwen3-vl-thinking": named(
+        _JSON,
+        Thoughts(always=True, opened=lambda turn: turn.think is not False, until=_TOOL_CALL[:1]),
+    ),
     "qwen3.5": named(_XML, _UNTIL_CALL),
 }
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pyollama.chat.callids import new_call_id
 from pyollama.chat.holdback import partial_tags
+from pyollama.chat.interface import OutputParser, Turn
 from pyollama.chat.introspect import Tags
+from pyollama.chat.parsers.thoughts import WithoutThinking
 from pyollama.chat.parsers.xmlvalues import declared_types, typed_value
 from pyollama.types import JSON, Delta, Tool, ToolCall
 
@@ -113,3 +115,8 @@ def _values(text: str, types: Mapping[str, frozenset[str]]) -> JSON:
         name: typed_value(value, types.get(name, frozenset()))
         for name, value in _PARAMETER.findall(text)
     }
+
+
+def create(turn: Turn) -> OutputParser:
+    parser = GlimmerParser(turn.tools)
+    return WithoutThinking(parser) if turn.think is False else parser

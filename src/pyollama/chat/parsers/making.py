@@ -11,7 +11,7 @@ from pyollama.chat.introspect import Tags
 from pyollama.chat.parsers.base import NamedParser
 from pyollama.chat.parsers.blocks import BlockParser, ReadBlock
 from pyollama.chat.parsers.passthrough import PassthroughParser
-from pyollama.chat.parsers.thoughts import ThoughtParser
+from pyollama.chat.parsers.thoughts import ThoughtParser, WithoutThinking
 
 THINK = Tags("<think>", "</think>")
 
@@ -22,8 +22,9 @@ class Thoughts:
 
     ``default`` holds where the turn leaves it open, ``always`` says that nothing switches it off.
     ``opened`` tells whether the prompt opens the thinking, ``prefills`` whether an answer that the
-    turn has begun goes on without any. ``until`` are tags that end the thinking, too, and
-    ``closing`` is what stands between finished thinking and an answer.
+    turn has begun goes on without any. ``drops`` takes out what a model thinks that was told not
+    to. ``until`` are tags that end the thinking, too, and ``closing`` is what stands between
+    finished thinking and an answer.
     """
 
     tags: Tags = THINK
@@ -31,16 +32,17 @@ class Thoughts:
     always: bool = False
     opened: Callable[[Turn], bool] = lambda turn: True
     prefills: bool = True
+    drops: bool = False
     until: tuple[str, ...] = ()
     closing: str = "\n</think>\n\n"
 
     def before(self, turn: Turn, answer: OutputParser) -> OutputParser:
-        thinks = self.default if turn.think is None else bool(turn.think)
-        if not (thinks or self.always) or (self.prefills and _is_begun(turn)):
+        thinks = self.always or (self.default if turn.think is None else bool(turn.think))
+        if not (thinks or self.drops) or (self.prefills and _is_begun(turn)):
             return answer
-        return ParserChain(
-            ThoughtParser(self.tags, inside=self.opened(turn), until=self.until), answer
-        )
+        inside = thinks and self.opened(turn)
+        thoughts = ThoughtParser(self.tags, inside=inside, until=self.until)
+        return ParserChain(thoughts if thinks else WithoutThinking(thoughts), answer)
 
 
 def _is_begun(turn: Turn) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+import msgspec
+
 from pyollama.chat.holdback import partial_tags
+from pyollama.chat.interface import OutputParser
 from pyollama.chat.introspect import Tags
 from pyollama.types import Delta
 
@@ -77,3 +80,16 @@ class ThoughtParser:
         thinking = self._held[:certain].rstrip()
         self._held = self._held[len(thinking) :]
         return thinking
+
+
+class WithoutThinking:
+    """Another parser, whose thinking nobody wants to see."""
+
+    def __init__(self, inner: OutputParser) -> None:
+        self._inner = inner
+
+    def feed(self, text: str) -> Delta:
+        return msgspec.structs.replace(self._inner.feed(text), thinking="")
+
+    def flush(self) -> Delta:
+        return msgspec.structs.replace(self._inner.flush(), thinking="")
