@@ -27,7 +27,9 @@ _DEFAULT = "Modelfile"
 
 @click.command("create", cls=Command, usage="MODEL")
 @click.argument("arguments", nargs=-1)
-@click.option("-f", "--file", "path", default=_DEFAULT, help="Modelfile to create from")
+@click.option(
+    "-f", "--file", "path", default=_DEFAULT, help='Modelfile to create from (default "Modelfile")'
+)
 @click.option("-q", "--quantize", help="Quantize to this type (for example Q4_K_M)")
 @click.option("--experimental", is_flag=True, help="Make a model for MLX (not supported)")
 @click.option("--draft-quantize", help="Quantize the DRAFT model to this type")
