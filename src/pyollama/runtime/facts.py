@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from pyollama.store.gguf import GGUFArray, Value
 
+MOST_LAYERS = 4096
+"""What a header says beyond that is a lie; llama.cpp takes 512."""
+
 _STATE_BYTES = 4  # recurrent state is kept as f32
 
 
@@ -34,7 +37,7 @@ class ModelFacts:
         n_vocab = vocabulary.length if isinstance(vocabulary, GGUFArray) else 0
         return cls(
             size=size,
-            n_layers=header.number("block_count"),
+            n_layers=header.n_layers,
             n_ctx_train=header.number("context_length"),
             n_embd=header.number("embedding_length"),
             n_vocab=n_vocab or header.number("vocab_size"),
@@ -60,6 +63,10 @@ class _Header:
         self._metadata = metadata
         self._prefix = metadata.get("general.architecture", "")
 
+    @property
+    def n_layers(self) -> int:
+        return min(self.number("block_count"), MOST_LAYERS)
+
     def get(self, key: str) -> Value | None:
         return self._metadata.get(f"{self._prefix}.{key}")
 
@@ -71,6 +78,8 @@ class _Header:
         """A count that may differ from layer to layer; empty if the header does not say."""
         value = self.get(key)
         if isinstance(value, GGUFArray):
+            if value.length > MOST_LAYERS:
+                return []
             return [max(0, item) for item in value.values() if isinstance(item, int)]
         return [value] * n_layers if isinstance(value, int) and value > 0 else []
 
@@ -78,14 +87,13 @@ class _Header:
 def _kv_elements(header: _Header) -> int:
     if header.get("attention.causal") is False:
         return 0  # encoders keep nothing
-    n_layers = header.number("block_count")
     heads = header.number("attention.head_count")
     width = header.number("embedding_length") // heads if heads else 0
     key = header.number("attention.key_length") or width
     value = header.number("attention.value_length") or width
-    kv_heads = header.per_layer("attention.head_count_kv", n_layers)
+    kv_heads = header.per_layer("attention.head_count_kv", header.n_layers)
     if not kv_heads:
-        kv_heads = header.per_layer("attention.head_count", n_layers)
+        kv_heads = header.per_layer("attention.head_count", header.n_layers)
     if every := header.number("full_attention_interval"):  # the layers between are recurrent
         kv_heads = kv_heads[every - 1 :: every]
     return sum(kv_heads) * (key + value)
@@ -97,4 +105,4 @@ def _state_bytes(header: _Header) -> int:
     groups = max(1, header.number("ssm.group_count"))
     kernel = header.number("ssm.conv_kernel")
     convolution = max(0, kernel - 1) * (inner + 2 * groups * state)
-    return (inner * state + convolution) * header.number("block_count") * _STATE_BYTES
+    return (inner * state + convolution) * header.n_layers * _STATE_BYTES

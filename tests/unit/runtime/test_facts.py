@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyollama.runtime.facts import ModelFacts
-from pyollama.store.gguf import GGUFArray, Value
+from pyollama.runtime.facts import MOST_LAYERS, ModelFacts
+from pyollama.store.gguf import GGUFArray, Scalar, Value
 
 
 def array(*values: int) -> GGUFArray:
@@ -86,3 +86,22 @@ def test_encoders_keep_nothing() -> None:
 
 def test_a_header_that_says_nothing() -> None:
     assert ModelFacts.read({}, 7) == ModelFacts(7, 0, 0, 0, 0, 0, 0, False)
+
+
+def test_a_header_that_lies_costs_nothing() -> None:
+    found = facts(
+        block_count=(1 << 64) - 1,
+        embedding_length=64,
+        attention__head_count=8,
+        ssm__inner_size=1,
+        ssm__state_size=1,
+    )
+    assert found.n_layers == MOST_LAYERS
+    assert found.kv_elements == MOST_LAYERS * 8 * 16
+    assert found.state_bytes == MOST_LAYERS * 4
+
+    def never() -> list[Scalar]:
+        raise AssertionError
+
+    heads = GGUFArray("uint32", 1 << 22, never)
+    assert facts(block_count=2, attention__head_count=heads).kv_elements == 0
