@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyollama.store.manifest import Layer, Manifest
+from pyollama.store.model import StoredModel
+from pyollama.store.model_config import ModelConfig
+from pyollama.store.modelfile import ROLES, parse_modelfile
+from pyollama.store.name import Name
 from pyollama.store.quantities import human_count
 from pyollama.store.show import file_info, model_info, modelfile_text
 from pyollama.store.store import Store
-from pyollama.types import CreateRequest
+from pyollama.types import CreateRequest, Message
 
 Make = Callable[..., bytes]
 F32, STRING, ARRAY = 6, 8, 9
@@ -74,6 +82,52 @@ def test_modelfile(store: Store, path: Path) -> None:
         'TEMPLATE "a\nb"\nSYSTEM Overlay.\nRENDERER R\nPARSER P\n'
         "PARAMETER temperature 0.5\nLICENSE L\n"
     )
+
+
+_TEXTS = (st.text(st.sampled_from('ab "#\n\r\t')) | st.text()).filter(lambda t: '"""' not in t)
+_PARAMETERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "stop": st.lists(_TEXTS, min_size=1, max_size=3),
+        "temperature": st.floats(allow_nan=False, allow_infinity=False),
+        "seed": st.integers(-(1 << 63), (1 << 63) - 1),
+        "use_mmap": st.booleans(),
+    },
+)
+_MESSAGES = st.builds(Message, st.sampled_from(ROLES), _TEXTS)
+
+
+@given(_TEXTS, _TEXTS, _PARAMETERS, st.lists(_TEXTS, max_size=2), st.lists(_MESSAGES, max_size=2))
+def test_what_is_shown_reads_back(
+    template: str,
+    system: str,
+    parameters: dict[str, Any],
+    licenses: list[str],
+    messages: list[Message],
+) -> None:
+    model = StoredModel(
+        Name.parse("m"),
+        "",
+        datetime.now(UTC),
+        Manifest(Layer("", "", 0), ()),
+        ModelConfig(parser="p", requires="1.2.3"),
+        model_path=Path("/blobs/w"),
+        projector_paths=(Path("/blobs/p"),),
+        adapter_paths=(Path("/blobs/a b"),),
+        template=template,
+        system=system,
+        params=parameters,
+        licenses=tuple(licenses),
+        messages=tuple(messages),
+    )
+    read = parse_modelfile(modelfile_text(model))
+    assert read.sources == ("/blobs/w", "/blobs/p")
+    assert read.all("adapter") == ("/blobs/a b",)
+    assert (read.last("template"), read.last("system")) == (template, system)
+    assert (read.last("parser"), read.requires) == ("p", "1.2.3")
+    assert read.parameters == parameters
+    assert read.all("license") == tuple(licenses)
+    assert read.messages == tuple((message.role, message.content) for message in messages)
 
 
 def test_stub_of_a_remote_model(store: Store) -> None:
