@@ -152,6 +152,8 @@ def _has_projector(conversion: ModuleType, config: Mapping[str, Any]) -> bool:
 
 def _said(error: BaseException, job: Conversion) -> str:
     """The error in one line, with files named as they were given."""
+    if isinstance(error, MemoryError):
+        return "the model cannot be converted: it needs too much memory for its size"
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(str(error).split()) or f"{where.name} found it wrong: {where.line}"
     for folder in filter(None, (job.folder, job.base)):

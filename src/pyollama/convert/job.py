@@ -9,8 +9,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Convert ``folder`` to ``target``; ``scripts`` is where llama.cpp's converter lies.
 
     ``kind`` is "model", "projector" or "adapter", and ``base`` the folder with the configuration
-    of the model that an adapter is for. ``outtype`` is an argument of the converter. No file may
-    become longer than ``max_bytes``.
+    of the model that an adapter is for. ``outtype`` is an argument of the converter. Neither a
+    file nor the memory may become larger than ``max_bytes``.
     """
 
     scripts: str

@@ -25,7 +25,9 @@ _SECONDS = 900.0
 _SECONDS_PER_BYTE = 300 / 2**30
 _GROWTH = 4
 """How many times as long as its source a result may be: FP8 becomes F32 at the most."""
-_SLACK = 1 << 28
+_SLACK = 4 << 30
+"""What libraries and a vocabulary need, whatever the size of the source. Both together limit the
+length of a file and the memory."""
 _TAIL = 4000
 _KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 

@@ -27,10 +27,14 @@ _FORBIDDEN = (
 )
 
 
-def enter(max_file_bytes: int) -> None:
-    """No network, no other programs, no pickled code, no file longer than ``max_file_bytes``."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+def enter(max_bytes: int) -> None:
+    """No network, no other programs, no pickled code; neither a file nor memory above the limit."""
+    for kind, limit in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, max_bytes),
+        (resource.RLIMIT_DATA, max_bytes),
+    ):
+        resource.setrlimit(kind, (limit, limit))
     sys.addaudithook(_refuse)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MEGABYTE = 1 << 20
+LIMIT = 1 << 28
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,19 @@ def test_is_refused(attempt: str) -> None:
 
 def test_files_have_an_end(tmp_path: Path) -> None:
     path = tmp_path / "long"
-    done = _run(f"import pathlib; pathlib.Path({str(path)!r}).write_bytes(bytes({2 * MEGABYTE}))")
+    done = _run(f"import os; os.truncate(open({str(path)!r}, 'wb').fileno(), {LIMIT + 1})")
     assert done.returncode == 1
     assert "OSError" in done.stderr
-    assert path.stat().st_size <= MEGABYTE
+    assert path.stat().st_size == 0
+
+
+def test_memory_has_an_end() -> None:
+    done = _run(f"bytes({LIMIT})")
+    assert done.returncode == 1
+    assert "MemoryError" in done.stderr
 
 
 def _run(program: str) -> subprocess.CompletedProcess[str]:
-    enter = f"from pyollama.convert import sandbox; sandbox.enter({MEGABYTE}); "
+    enter = f"from pyollama.convert import sandbox; sandbox.enter({LIMIT}); "
     command = [sys.executable, "-c", enter + program]
     return subprocess.run(command, capture_output=True, text=True, check=False)
