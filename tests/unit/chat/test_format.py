@@ -118,6 +118,10 @@ def test_family_with_a_parser_of_its_own() -> None:
         (ModelFacts(renderer="qwen3-coder", parser="qwen3-coder"), ("completion", "tools")),
         (ModelFacts(renderer="x", parser="y"), ("completion",)),
         (ModelFacts(capabilities=("tools",), template=_TOOLS), ("tools", "completion")),
+        (ModelFacts(renderer="qwen3.5", parser="qwen3.5"), ("completion", "tools", "thinking")),
+        (ModelFacts(renderer="glm-ocr", parser="glm-ocr"), ("completion", "tools")),
+        (ModelFacts(parser="olmo3-think", template=_PLAIN), ("completion", "thinking")),
+        (ModelFacts(parser="from tomorrow", template=_THINK), ("completion", "thinking")),
         (ModelFacts(family="gptoss"), ("completion", "thinking")),
         (
             ModelFacts(metadata={"general.architecture": "bert", "bert.pooling_type": 1}),
