@@ -14,8 +14,11 @@ from typing import Any
 import httpcore
 import httpx
 
-_READ = 512 << 10
+_READ = 256 << 10
 """Bytes asked of a socket at a time. Each answer costs a walk through all layers of Python."""
+
+_RECORD = 16 << 10
+"""The most that one record of TLS holds."""
 
 CheckPeer = Callable[[str, int, str], None]
 """Given host, port and IP address, raises if nothing must be sent there."""
@@ -129,22 +132,29 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, sockets: Sockets) -> None:
+    """``layers`` of TLS lie on the connection; there are two within an encrypted proxy's tunnel."""
+
+    def __init__(self, inner: httpcore.NetworkStream, sockets: Sockets, layers: int = 0) -> None:
         self._inner = inner
         self._sockets = sockets
-        self._encrypted = inner.get_extra_info("ssl_object") is not None
-        sockets.add(inner.get_extra_info("socket"))
+        self._layers = layers
+        self._socket = inner.get_extra_info("socket")
+        sockets.add(self._socket)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self._inner.read(_READ, timeout)
-        if not self._encrypted or not data:
-            return data
-        pieces, size = [data], len(data)  # TLS gives out a record at a time, 16 KiB
-        with contextlib.suppress(httpcore.ReadError, httpcore.ReadTimeout):
-            while size < _READ and (data := self._inner.read(_READ, 0)):
-                pieces.append(data)
-                size += len(data)
-        return b"".join(pieces)
+        if self._layers != 1:
+            return self._inner.read(_READ, timeout)
+        pieces = [self._inner.read(_RECORD, timeout)]
+        return b"".join(pieces + self._waiting_records()) if pieces[0] else b""
+
+    def _waiting_records(self) -> list[bytes]:
+        """TLS gives out a record at a time. What has come already is taken along."""
+        pieces: list[bytes] = []
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):  # nothing more is there, or an error for the next read
+            while len(pieces) < _READ // _RECORD and (piece := self._socket.recv(_RECORD)):
+                pieces.append(piece)
+        return pieces
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, timeout)
@@ -159,7 +169,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return _Stream(inner, self._sockets)
+        return _Stream(inner, self._sockets, self._layers + 1)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
