@@ -150,21 +150,20 @@ def test_a_private_repository_needs_the_token(pull: Fetch, store: Store) -> None
     for wrong in ("", "hf_wrong"):
         with pytest.raises(AccessDenied) as caught:
             pull("space/private:Q4_K_M", wrong)
-        assert "HF_TOKEN" in caught.value.hint
+        assert "HF_TOKEN" in caught.value.message
         assert "hf_wrong" not in f"{caught.value.message} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "hint"),
+    ("text", "message"),
     [
-        ("space/shards:Q5_K_M", "no file for the tag 'Q5_K_M'", "there are: Q2_K, Q8_0"),
-        ("space/nothing", "the repository has no GGUF files", "-GGUF"),
+        ("space/shards:Q5_K_M", "no file for the tag 'Q5_K_M', but for Q2_K, Q8_0"),
+        ("space/nothing", "the repository has no GGUF files"),
     ],
 )
-def test_what_is_not_there_is_said(pull: Fetch, text: str, message: str, hint: str) -> None:
-    with pytest.raises(ModelNotFound, match=message) as caught:
+def test_what_is_not_there_is_said(pull: Fetch, text: str, message: str) -> None:
+    with pytest.raises(ModelNotFound, match=message):
         pull(text)
-    assert hint in caught.value.hint
 
 
 def test_parameters_that_are_none_are_an_error_and_leave_no_model(

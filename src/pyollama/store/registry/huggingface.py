@@ -24,7 +24,7 @@ from pyollama.store.blobs import Pins
 from pyollama.store.manifest import Layer, Manifest, format_manifest
 from pyollama.store.model_config import MAX_BYTES, format_config, parse_config
 from pyollama.store.name import Name
-from pyollama.store.registry.address import Network, Registry, origin_of
+from pyollama.store.registry.address import Network, Registry, joined, origin_of
 from pyollama.store.registry.auth import Sign
 from pyollama.store.registry.huggingface_files import (
     MAX_FILES,
@@ -120,9 +120,7 @@ class Repository:
             self._commit = self._head()
             choice = choose(self._listing(), self._name.tag)
         except ModelNotFound as error:
-            raise ModelNotFound(
-                f"{self._name}: {error.message}", hint=error.hint, model=str(self._name)
-            ) from error
+            raise ModelNotFound(f"{self._name}: {error.message}", model=str(self._name)) from error
         except RegistryError as error:
             raise _explained(error, self._name) from error
         self._files = {file.digest: file for file in choice.files}
@@ -213,8 +211,8 @@ class Repository:
         if not place:
             return ""
         try:
-            url = response.request.url.join(place)
-        except httpx.InvalidURL as error:
+            url = joined(response.request.url, place)
+        except ValueError as error:
             raise RegistryError(
                 "the list of files goes on at a place that is no address"
             ) from error
@@ -227,9 +225,11 @@ class Repository:
 
 
 def _explained(error: RegistryError, name: Name) -> RegistryError:
-    if isinstance(error, AccessDenied) or error.details.get("status") in (403, 404):
-        error.hint = (
-            f"check the name; if {name.namespace}/{name.model} is private or gated, accept its"
-            " terms on its page and set HF_TOKEN for the server to a token that may read it"
-        )
-    return error
+    """``error`` with what to do about it. Over HTTP only the message of an error arrives."""
+    if not isinstance(error, AccessDenied) and error.details.get("status") not in (403, 404):
+        return error
+    message = (
+        f"{error.message}: if {name.namespace}/{name.model} is private or gated, accept its terms"
+        " on its page and give the server a token that may read it, in HF_TOKEN"
+    )
+    return type(error)(message, hint=error.hint, **error.details)

@@ -22,6 +22,8 @@ MAX_FILES = 20_000
 """Longest listing that is read; repositories of models have hundreds of files at most."""
 MAX_SHARDS = 1_000
 
+_SHOWN = 40
+
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ACCOMPANYING = re.compile(r"(^|[-._])(mmproj|imatrix|mtp-|eagle3-|dflash-|dspark-)", re.IGNORECASE)
@@ -116,12 +118,11 @@ def _file(entry: _Entry) -> RepositoryFile | None:
 
 
 def choose(files: Sequence[RepositoryFile], tag: str) -> Choice:
-    """The files that ``tag`` means; :class:`ModelNotFound` lists what else there is."""
+    """The files that ``tag`` means; :class:`ModelNotFound` says what else there is."""
     every = _weights(files)
     if not every:
         raise ModelNotFound(
-            "the repository has no GGUF files",
-            hint="choose a repository with GGUF files; their names often end in -GGUF",
+            "the repository has no GGUF files: choose one that has, their names often end in -GGUF"
         )
     weights = _default(every) if tag.lower() == DEFAULT_TAG else _tagged(every, tag)
     texts = {file.name: file for file in files if file.path in ("template", "system", "params")}
@@ -175,7 +176,7 @@ def _tagged(every: Sequence[Weights], tag: str) -> Weights:
                 return weights
     known = sorted({weights.quantisation or weights.stem for weights in every})
     raise ModelNotFound(
-        f"the repository has no file for the tag {tag!r}", hint=f"there are: {', '.join(known)}"
+        f"the repository has no file for the tag {tag!r}, but for {', '.join(known[:_SHOWN])}"
     )
 
 

@@ -138,8 +138,9 @@ def _reason(text: str, error: InvalidName | NotFound | StoreError) -> str:
 
 def _explained(error: AccessDenied, name: Name) -> AccessDenied:
     return AccessDenied(
-        f"{error.message}: you are not authorized to push to {name.namespace}/{name.model}",
-        hint="create the model under a namespace you own, and add the key in"
-        f" ~/.ollama/id_ed25519.pub to your account at {name.host}",
+        f"{error.message}: you are not authorized to push to {name.namespace}/{name.model}, create"
+        " the model under a namespace you own, and add the key in ~/.ollama/id_ed25519.pub to your"
+        f" account at {name.host}",
+        hint=error.hint,
         **error.details,
     )
