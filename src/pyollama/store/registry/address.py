@@ -88,6 +88,14 @@ def origin_of(url: httpx.URL) -> Origin:
     return (url.scheme, url.host.lower(), url.port or _DEFAULT_PORTS.get(url.scheme, 0))
 
 
+def joined(asked: httpx.URL, place: str) -> httpx.URL:
+    """Where ``place`` leads, which may be relative to ``asked``; ``ValueError`` if nowhere."""
+    try:
+        return asked.join(place)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{error}") from error
+
+
 def host_and_port(url: httpx.URL) -> str:
     """The host of ``url`` as it stands there, with the port unless it is the usual one."""
     return url.netloc.decode("ascii")

@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from pyollama.errors import AccessDenied, RegistryError
-from pyollama.store.registry.address import host_and_port, origin_of
+from pyollama.store.registry.address import host_and_port, joined, origin_of
 
 MAX_HEADER = 16 << 10
 _PARAMETER = re.compile(r'\s*([A-Za-z_]{1,32})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))\s*(?:,|$)')
@@ -69,8 +69,8 @@ def token_url(challenge: Challenge, asked: httpx.URL, now: float | None = None) 
     Raises :class:`RegistryError` unless that is on the same host, and as well encrypted.
     """
     try:
-        realm = asked.join(challenge.realm)
-    except httpx.InvalidURL as error:
+        realm = joined(asked, challenge.realm)
+    except ValueError as error:
         raise RegistryError("the registry names a realm that is no address") from error
     if origin_of(realm)[1:] != origin_of(asked)[1:]:
         raise RegistryError(

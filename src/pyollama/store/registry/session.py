@@ -20,6 +20,7 @@ from pyollama.store.registry.address import (
     Guard,
     Network,
     Registry,
+    joined,
     origin_of,
     proxy_for,
 )
@@ -213,9 +214,9 @@ class Session:
             place = response.headers.get("location", "")
         try:
             if not place:
-                raise httpx.InvalidURL("no place is given")
-            return response.request.url.join(place)
-        except httpx.InvalidURL as error:
+                raise ValueError("no place is given")
+            return joined(response.request.url, place)
+        except ValueError as error:
             asked = _shown(response.request.url)
             raise RegistryError(f"the redirect of {asked} cannot be followed: {error}") from error
 

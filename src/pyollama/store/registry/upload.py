@@ -26,6 +26,7 @@ from pyollama.errors import (
 )
 from pyollama.store.manifest import Layer
 from pyollama.store.name import Name
+from pyollama.store.registry.address import joined
 from pyollama.store.registry.patience import Patience, is_passing, retry_after
 from pyollama.store.registry.session import MAX_TEXT, Session, closing
 from pyollama.store.registry.upload_content import Content, Part, part_size
@@ -300,8 +301,8 @@ def _joined(response: httpx.Response, place: str | None) -> str:
     if not place:
         raise RegistryError("the registry does not say where to upload to")
     try:
-        return str(response.request.url.join(place))
-    except httpx.InvalidURL as error:
+        return str(joined(response.request.url, place))
+    except ValueError as error:
         raise RegistryError("the registry wants uploads at a place that is no address") from error
 
 
