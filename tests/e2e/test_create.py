@@ -34,7 +34,10 @@ from tests.e2e.server_models import (
 )
 from tests.native import steps, tiny
 
+from pyollama import _native
 from pyollama._native import Context, Model
+from pyollama.convert import process
+from pyollama.errors import StoreError
 
 pytest.importorskip("transformers", reason="needs pyollama[convert]")
 tokenizers = pytest.importorskip("tokenizers")
@@ -196,6 +199,18 @@ def test_a_client_that_leaves_ends_the_conversion(server: Server, llama: Checkpo
     while converters(server) or blobs(server) != before:
         time.sleep(0.05)
     assert "left:latest" not in _tags(server)
+
+
+def test_a_conversion_has_an_end(
+    llama: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_SECONDS", 0.0)
+    monkeypatch.setattr(process, "_SECONDS_PER_BYTE", 0.0)
+    convert = process.Converter(Path(_native.__file__).parent / "converter")
+    with pytest.raises(StoreError, match="took too long and was stopped"):
+        list(convert(llama.folder, tmp_path / "x.gguf"))
+    children = psutil.Process().children()
+    assert not [child for child in children if "pyollama.convert" in child.cmdline()]
 
 
 def test_parts_of_a_split_file_become_one_again(server: Server, tmp_path: Path) -> None:
