@@ -208,7 +208,7 @@ def _link(source: Path, target: Path, digest: str) -> bool:
     status = source.stat()
     digits = digest.removeprefix("sha256:")
     is_final = source.name in (digits, f"sha256-{digits}") or not status.st_mode & 0o222
-    if not is_final:
+    if not is_final or status.st_uid not in (os.geteuid(), 0):  # its owner could still change it
         return False
     target.unlink()
     try:

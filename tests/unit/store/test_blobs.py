@@ -209,6 +209,20 @@ def test_a_file_that_nobody_changes_is_linked(blobs: Blobs, tmp_path: Path, fina
     assert source.read_bytes() == b"content"
 
 
+def test_a_file_of_another_user_is_copied(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns it could change it in place, and with it what others run."""
+    source = tmp_path / digest(b"content")[7:]
+    source.write_bytes(b"content")
+    if os.geteuid() == 0:
+        os.chown(source, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert blobs.take_over(source, digest(b"content"))
+    assert blobs.path(digest(b"content")).stat().st_ino != source.stat().st_ino
+
+
 def test_another_content_is_not_taken_over(blobs: Blobs, tmp_path: Path) -> None:
     source = tmp_path / digest(b"one")[7:]
     source.write_bytes(b"two")
