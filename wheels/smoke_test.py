@@ -70,6 +70,12 @@ def try_wheel(wheel: Path, home: Path) -> None:
         "from pyollama import _native; print(_native.__file__, _native.system_info(), sep='\\n')"
     )
     print(output_of(programs / "python", "-c", facts))
+    has_converter = (
+        "from pathlib import Path; from pyollama import _native;"
+        " print((Path(_native.__file__).parent / 'converter/convert_hf_to_gguf.py').is_file())"
+    )
+    if output_of(programs / "python", "-c", has_converter) != "True":
+        raise SystemExit("smoke test: the converter is missing")
     with serving(programs / "pyollama", port, env):
         answer = output_of(programs / "pyollama", "run", "builtin", PROMPT)
     print(answer)
