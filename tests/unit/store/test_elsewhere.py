@@ -5,8 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from pyollama.errors import InvalidGGUF, InvalidName, InvalidRequest, ModelNotFound
+from pyollama.errors import (
+    InvalidGGUF,
+    InvalidName,
+    InvalidRequest,
+    ModelNotFound,
+    RequestError,
+)
 from pyollama.store.elsewhere import Elsewhere, Folders, choose
 from pyollama.store.name import Name
 from pyollama.store.store import Store
@@ -169,3 +177,18 @@ def test_the_store_goes_first(
     for _ in both.create(CreateRequest(model="lmstudio/p/r", files={"x.gguf": digest})):
         pass
     assert both.resolve("lmstudio/p/r", files=True).model_path == both.blobs.path(digest)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(), st.sampled_from(["", "/", "~/", "/proc/self/fd/"]), st.sampled_from(["", ".gguf"])
+)
+def test_any_text_is_a_model_or_refused(store: Store, text: str, before: str, after: str) -> None:
+    with pytest.raises((RequestError, ModelNotFound)):
+        store.resolve(f"{before}{text}\0{after}", files=True)
+
+
+@pytest.mark.parametrize("text", ["/x\ud800.gguf", f"/{'x' * 5000}.gguf", "/" + "x/" * 3000])
+def test_paths_that_no_disk_can_have(store: Store, text: str) -> None:
+    with pytest.raises((RequestError, ModelNotFound)):
+        store.resolve(text, files=True)
