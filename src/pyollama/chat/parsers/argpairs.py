@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from pyollama.chat.parsers.blocks import ReadBlock
@@ -10,9 +9,7 @@ from pyollama.chat.parsers.jsoncalls import read_call
 from pyollama.chat.parsers.xmlvalues import declared_types, typed_value
 from pyollama.types import JSON, Tool
 
-_PAIR = re.compile(
-    r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)(?:</arg_value>|(?=<arg_key>)|\Z)", re.DOTALL
-)
+_KEY, _VALUE = "<arg_key>", "<arg_value>"
 
 
 def reader(tools: Sequence[Tool]) -> ReadBlock:
@@ -20,14 +17,24 @@ def reader(tools: Sequence[Tool]) -> ReadBlock:
         text = block.strip()
         if text.startswith("{"):
             return read_call(text)
-        name = text.partition("<arg_key>")[0].strip()
+        name, *pairs = text.split(_KEY)
+        name = name.strip()
         if not name or "<" in name:
             return []
         types = declared_types(tools, name)
         arguments = {
-            key.strip(): typed_value(value, types.get(key.strip(), frozenset()))
-            for key, value in _PAIR.findall(text)
+            key: typed_value(value, types.get(key, frozenset()))
+            for key, value in filter(None, map(_pair, pairs))
         }
         return [(name, arguments)]
 
     return read
+
+
+def _pair(text: str) -> tuple[str, str] | None:
+    """Key and value in what follows the tag of a key; the last tag may be missing."""
+    key, closing, rest = text.partition("</arg_key>")
+    before, opening, value = rest.partition(_VALUE)
+    if not closing or not opening or before.strip():
+        return None
+    return key.strip(), value.partition("</arg_value>")[0]

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import re
-
 from pyollama.chat.deepseektags import CALL, CALL_END, SEPARATOR
 from pyollama.chat.parsers.jsoncalls import decoded_object
 from pyollama.types import JSON
 
-_CALL = re.compile(f"{CALL}(.*?){SEPARATOR}(.*?)(?:{CALL_END}|(?={CALL})|\\Z)", re.DOTALL)
-_FENCED = re.compile(r"(.*?)\n```json\n(.*?)\n?```\s*", re.DOTALL)
+_FENCE = "\n```json\n"
 
 
 def read(block: str) -> list[tuple[str, JSON]]:
     """A name, the separator and arguments."""
-    return _all([(name, text) for name, text in _CALL.findall(block)])
+    return _all(_parts(block))
 
 
 def read_fenced(block: str) -> list[tuple[str, JSON]]:
     """The word "function", the separator, and then the name and fenced arguments."""
-    fenced = [_FENCED.fullmatch(text) for _, text in _CALL.findall(block)]
-    return _all([(found[1], found[2]) if found else ("", "") for found in fenced])
+    return _all([_fenced(text) for _, text in _parts(block)])
+
+
+def _fenced(text: str) -> tuple[str, str]:
+    name, _, rest = text.partition(_FENCE)
+    arguments, _, behind = rest.rpartition("```")
+    return (name, arguments) if not behind.strip() else ("", "")
+
+
+def _parts(block: str) -> list[tuple[str, str]]:
+    """What stands before and behind the separator of each call; its last tag may be missing."""
+    calls = [call.partition(SEPARATOR) for call in block.split(CALL)[1:]]
+    return [(name, text.partition(CALL_END)[0]) for name, found, text in calls if found]
 
 
 def _all(calls: list[tuple[str, str]]) -> list[tuple[str, JSON]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pyollama.chat.callids import new_call_id
 from pyollama.chat.holdback import partial_tags
@@ -19,8 +19,7 @@ AROUND_THINKING = Tags(" to=self<|message|>", "<|eom|><|start|>assistant to=user
 PRESERVED = (START, MESSAGE, "<|eom|>", "<|eot|>")
 
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")
-_INVOKED = re.compile(r'<atem:invoke\s+name="([^"]+)"\s*>(.*?)</atem:invoke>', re.DOTALL)
-_PARAMETER = re.compile(r'<atem:parameter\s+name="([^"]+)"[^>]*>(.*?)</atem:parameter>', re.DOTALL)
+_NAMED = re.compile(r'\s+name="([^"]+)"[^>]*>')
 
 
 class GlimmerParser:
@@ -94,7 +93,7 @@ class GlimmerParser:
 
     def _read_calls(self, body: str, calls: list[ToolCall]) -> str:
         """Adds the calls in ``body`` to ``calls``; if there are none, it is content instead."""
-        found = [(self._real_name(name), text) for name, text in _INVOKED.findall(body)]
+        found = [(self._real_name(name), text) for name, text in _elements(body, "invoke")]
         if not found or not all(name for name, _ in found):
             return body
         for name, text in found:
@@ -110,10 +109,20 @@ class GlimmerParser:
         return next((each for each in (name, last) if each in names), "")
 
 
+def _elements(text: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Name and content of each complete element of a kind."""
+    for piece in text.split(f"<atem:{kind}")[1:]:
+        head = _NAMED.match(piece)
+        if head:
+            content, closing, _ = piece[head.end() :].partition(f"</atem:{kind}>")
+            if closing:
+                yield head[1], content
+
+
 def _values(text: str, types: Mapping[str, frozenset[str]]) -> JSON:
     return {
         name: typed_value(value, types.get(name, frozenset()))
-        for name, value in _PARAMETER.findall(text)
+        for name, value in _elements(text, "parameter")
     }
 
 
