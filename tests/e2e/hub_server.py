@@ -37,10 +37,14 @@ _SHARDED = (
 
 @dataclass(slots=True)
 class Repository:
-    """``files`` by path. One with a ``token`` shows itself to those only who bring it."""
+    """``files`` by path. One with a ``token`` shows itself to those only who bring it.
+
+    A ``gated`` one shows what it has, but lets nobody read it.
+    """
 
     files: dict[str, bytes]
     token: str = ""
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query)
         assert query["recursive"] == ["true"]
         start = int(query.get("cursor", ["0"])[0])
-        entries = [_entry(path, data) for path, data in sorted(repository.files.items())]
         folders = {path.rpartition("/")[0] for path in repository.files} - {""}
-        entries += [{"type": "directory", "oid": "0" * 40, "size": 0, "path": f} for f in folders]
+        entries: list[dict[str, Any]] = [
+            {"type": "directory", "oid": "0" * 40, "size": 0, "path": path}
+            for path in (*sorted(folders), "docs", "images")
+        ]
+        entries += [_entry(path, data) for path, data in sorted(repository.files.items())]
         headers = {}
         if start + _PAGE < len(entries):
             page = f"/api/models/{name}/tree/{COMMIT}?recursive=true&cursor={start + _PAGE}"
@@ -194,6 +201,9 @@ class _Handler(BaseHTTPRequestHandler):
         data = repository.files.get(path)
         if data is None:
             raise _Refusal(404, {"error": "Entry not found"}, x_error_code="EntryNotFound")
+        if repository.gated:
+            error = "Access to model is restricted and you are not in the authorized list."
+            raise _Refusal(403, {"error": error}, x_error_code="GatedRepo")
         if _is_small(path):
             self._answer(200, data, x_repo_commit=COMMIT)
         else:

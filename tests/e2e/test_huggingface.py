@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gguf
 import httpx
+import numpy as np
 import pytest
 from tests.e2e.hub_server import HubServer, Repository, running_hub
 from tests.e2e.running import running_server
 from tests.native import tiny
 
-from pyollama.errors import AccessDenied, ModelNotFound, RegistryError, StoreError
+from pyollama.errors import AccessDenied, ConfigError, ModelNotFound, RegistryError, StoreError
 from pyollama.store.name import Name
 from pyollama.store.registry.address import Network
 from pyollama.store.registry.candidates import Places
@@ -26,6 +27,17 @@ TOKEN = "hf_" + "s3cret" * 6
 TEMPLATE = "{{ .System }} {{ .Prompt }}"
 
 
+def _projector(path: Path) -> None:
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type("mmproj")
+    writer.add_bool("clip.has_vision_encoder", True)
+    writer.add_tensor("v.patch_embd.weight", np.ones((4, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A model in one file and in three, and another one."""
@@ -33,6 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     tiny.llama_like(folder / "big-Q8_0.gguf")
     tiny.llama_like(folder / "big-Q8_0-shard.gguf", split_every=8)
     tiny.bert_like(folder / "other.gguf")
+    _projector(folder / "mmproj-F16.gguf")
     found = {path.name: path.read_bytes() for path in folder.glob("*.gguf")}
     return {name.replace("-shard-", "-"): data for name, data in found.items()}
 
@@ -52,6 +65,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> It
         "space/shards": Repository({**shards, "m-Q2_K.gguf": other, **texts}),
         "space/nothing": Repository({"README.md": b"", "model.safetensors": b"x"}),
         "space/private": Repository({"m-Q4_K_M.gguf": one}, token=TOKEN),
+        "space/vision": Repository({**shards, "mmproj-F16.gguf": files["mmproj-F16.gguf"]}),
+        "space/gated": Repository(shards, gated=True),
         "space/broken": Repository({**shards, "params": b"[1]"}),
     }
     with running_hub(tmp_path_factory.mktemp("hub"), repositories) as running:
@@ -135,6 +150,26 @@ def test_shards_that_have_been_made_one_are_not_fetched_again(
     assert pull("space/shards:q8_0")[-1] == "success"
     assert store.resolve("hf.co/space/shards:Q8_0").digest == before
     assert not [asked for asked in hub.requests if asked.place == "cdn"]
+
+
+def test_a_projector_comes_along(pull: Fetch, store: Store, files: dict[str, bytes]) -> None:
+    assert pull("space/vision")[-1] == "success"
+    model = store.resolve("hf.co/space/vision")
+    assert [path.read_bytes() for path in model.projector_paths] == [files["mmproj-F16.gguf"]]
+    assert model.config.model_families == ("llama", "clip")
+
+
+def test_a_gated_repository_is_a_clear_error_at_once(pull: Fetch, hub: HubServer) -> None:
+    with pytest.raises(RegistryError, match=r"403: Forbidden: .* in HF_TOKEN"):
+        pull("space/gated:Q8_0")
+    assert len([asked for asked in hub.requests if "/resolve/" in asked.path]) == 1
+
+
+@pytest.mark.parametrize("token", ["two words", "hf_\N{SNOWMAN}", "x" * 2000])
+def test_what_is_no_token_is_said_and_not_shown(pull: Fetch, token: str) -> None:
+    with pytest.raises(ConfigError, match="HF_TOKEN") as caught:
+        pull("space/whole", token)
+    assert token not in str(caught.value)
 
 
 def test_content_is_asked_for_without_credentials(pull: Fetch, hub: HubServer) -> None:

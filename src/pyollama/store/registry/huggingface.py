@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from pyollama.errors import AccessDenied, ModelNotFound, RegistryError, StoreError
+from pyollama.errors import AccessDenied, ConfigError, ModelNotFound, RegistryError, StoreError
 from pyollama.store import manifest as media
 from pyollama.store.blobs import Pins
 from pyollama.store.manifest import Layer, Manifest, format_manifest
@@ -33,7 +33,7 @@ from pyollama.store.registry.huggingface_files import (
     parse_listing,
 )
 from pyollama.store.registry.remote import RedirectedBlob, RegistryModel, RemoteBlob
-from pyollama.store.registry.session import Session
+from pyollama.store.registry.session import Session, closing
 from pyollama.store.store import Store
 from pyollama.types import CreateRequest, Progress
 
@@ -41,6 +41,7 @@ HOSTS = ("hf.co", "huggingface.co")
 _HOME = "https://huggingface.co"
 
 _MAX_PAGE = 16 << 20
+_MAX_PAGES = 1_000
 _MAX_TEXT = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -72,8 +73,10 @@ class Hub:
 
     @property
     def bearer(self) -> str | None:
-        """The token, if it can be one."""
-        return self.token if _TOKEN.fullmatch(self.token) else None
+        """The token; :class:`ConfigError` if it cannot be one."""
+        if self.token and not _TOKEN.fullmatch(self.token):
+            raise ConfigError("HF_TOKEN is set to something that is no token: correct or unset it")
+        return self.token or None
 
     def _place(self, default: str) -> Registry:
         base = self.endpoint.rstrip("/")
@@ -119,6 +122,7 @@ class Repository:
         try:
             self._commit = self._head()
             choice = choose(self._listing(), self._name.tag)
+            self._check_access(choice.files[0])
         except ModelNotFound as error:
             raise ModelNotFound(f"{self._name}: {error.message}", model=str(self._name)) from error
         except RegistryError as error:
@@ -197,14 +201,20 @@ class Repository:
         """The whole listing, which comes in pages."""
         found: list[RepositoryFile] = []
         url = f"{self._base}/api/models/{self._path}/tree/{self._commit}?recursive=true"
-        while url:
+        for _ in range(_MAX_PAGES):
             response, page = self.session.fetch("GET", url, limit=_MAX_PAGE)
-            before = len(found)
             found += parse_listing(page)
+            url = self._next_page(response)
+            if not url:
+                return found
             if len(found) > MAX_FILES:
-                raise StoreError(f"the repository has more than {MAX_FILES} files")
-            url = self._next_page(response) if len(found) > before else ""
-        return found
+                break
+        raise StoreError(f"the repository has more than {MAX_FILES} files")
+
+    def _check_access(self, file: RepositoryFile) -> None:
+        """A gated repository can be listed by everybody, but not read."""
+        with closing(self.session.send("HEAD", self._url(file), follow=False)) as response:
+            self.session.check(response)
 
     def _next_page(self, response: httpx.Response) -> str:
         place = response.links.get("next", {}).get("url", "")
