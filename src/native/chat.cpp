@@ -191,7 +191,6 @@ std::shared_ptr<RenderedChat> rendered(const Applied & applied, const Vocab & vo
     }
     out->stops = chat.additional_stops;
     out->format = common_chat_format_name(chat.format);
-    out->supports_thinking = chat.supports_thinking;
     out->thinking_start = chat.thinking_start_tag;
     out->thinking_ends = chat.thinking_end_tags;
     out->parser = std::make_shared<AnswerParser>(chat, applied.reasoning);
@@ -229,7 +228,6 @@ std::string to_json(const Applied & applied) {
                              {"grammar_lazy", chat.grammar_lazy},
                              {"grammar_prefill", applied.grammar_prefill},
                              {"generation_prompt", chat.generation_prompt},
-                             {"supports_thinking", chat.supports_thinking},
                              {"thinking_start", chat.thinking_start_tag},
                              {"thinking_ends", texts_to_json(chat.thinking_end_tags)},
                              {"triggers", triggers},
@@ -250,7 +248,6 @@ Applied from_json(const std::string & text) {
     chat.grammar = body.at("grammar").get<std::string>();
     chat.grammar_lazy = body.at("grammar_lazy").get<bool>();
     chat.generation_prompt = body.at("generation_prompt").get<std::string>();
-    chat.supports_thinking = body.at("supports_thinking").get<bool>();
     chat.thinking_start_tag = body.at("thinking_start").get<std::string>();
     chat.thinking_end_tags = texts_of(body.at("thinking_ends"));
     chat.preserved_tokens = texts_of(body.at("preserved"));
@@ -262,6 +259,20 @@ Applied from_json(const std::string & text) {
             {type, trigger.at("value").get<std::string>(), trigger.at("token").get<int32_t>()});
     }
     return out;
+}
+
+// What the tokenizer adds again; llama.cpp drops it by itself where it has a model to ask.
+void drop_added_tokens(std::string & prompt, const Vocab & vocab) {
+    const auto & special = vocab.special();
+    const auto text_of = [&](int32_t token) {
+        return token < 0 ? std::string() : vocab.piece(token, true);
+    };
+    if (const std::string bos = text_of(special.bos); special.add_bos && prompt.starts_with(bos)) {
+        prompt.erase(0, bos.size());
+    }
+    if (const std::string eos = text_of(special.eos); special.add_eos && prompt.ends_with(eos)) {
+        prompt.resize(prompt.size() - eos.size());
+    }
 }
 
 // llama.cpp loses the message on the way; parsing alone brings it back.
@@ -284,12 +295,11 @@ common_chat_templates_ptr parse_templates(const Model & model, const std::string
     }
 }
 
-common_chat_templates_ptr parse_templates(const std::string & source,
-                                          const SpecialTexts & special) {
+common_chat_templates_ptr parse_templates(const std::string & source, const std::string & bos,
+                                          const std::string & eos) {
     const AssertionsThrow guard;
     try {
-        return common_chat_templates_init(nullptr, source.empty() ? "chatml" : source, special.bos,
-                                          special.eos);
+        return common_chat_templates_init(nullptr, source.empty() ? "chatml" : source, bos, eos);
     } catch (const std::exception & error) {
         throw_template_error(source, error);
     }
@@ -307,21 +317,8 @@ std::string ChatTemplate::source() const {
     return common_chat_templates_source(templates_->native.get());
 }
 
-bool ChatTemplate::is_explicit() const {
-    return common_chat_templates_was_explicit(templates_->native.get());
-}
-
 std::map<std::string, bool> ChatTemplate::capabilities() const {
     return common_chat_templates_get_caps(templates_->native.get());
-}
-
-bool ChatTemplate::supports_thinking() const {
-    const AssertionsThrow guard;
-    try {
-        return common_chat_templates_support_enable_thinking(templates_->native.get());
-    } catch (const std::exception & error) {
-        throw Error(Code::template_error, std::string("chat template: ") + error.what());
-    }
 }
 
 std::shared_ptr<RenderedChat> ChatTemplate::apply(const std::string & request) const {
@@ -332,31 +329,23 @@ std::shared_ptr<RenderedChat> ChatTemplate::apply(const std::string & request) c
     return rendered(applied, vocab);
 }
 
-DetachedTemplate::DetachedTemplate(const std::string & source, const SpecialTexts & special)
-    : templates_(std::make_unique<Templates>(Templates{parse_templates(source, special)})),
-      special_(special) {}
+DetachedTemplate::DetachedTemplate(const std::string & source, const std::string & bos,
+                                   const std::string & eos)
+    : templates_(std::make_unique<Templates>(Templates{parse_templates(source, bos, eos)})) {}
 
 DetachedTemplate::~DetachedTemplate() = default;
 
 std::string DetachedTemplate::render(const std::string & request) const {
     const AssertionsThrow guard;
-    Applied applied =
-        apply_templates(templates_->native.get(), request, special_.add_bos, special_.add_eos);
-    // llama.cpp does this where it has a model to ask
-    std::string & prompt = applied.chat.prompt;
-    if (special_.add_bos && prompt.starts_with(special_.bos)) {
-        prompt.erase(0, special_.bos.size());
-    }
-    if (special_.add_eos && prompt.ends_with(special_.eos)) {
-        prompt.resize(prompt.size() - special_.eos.size());
-    }
-    return to_json(applied);
+    return to_json(apply_templates(templates_->native.get(), request, false, false));
 }
 
 std::shared_ptr<RenderedChat> read_rendered(const Model & model, const std::string & text) {
     const AssertionsThrow guard;
     try {
-        return rendered(from_json(text), model.vocab());
+        Applied applied = from_json(text);
+        drop_added_tokens(applied.chat.prompt, model.vocab());
+        return rendered(applied, model.vocab());
     } catch (const std::exception & error) {
         throw Error(Code::template_error, std::string("rendered chat: ") + error.what());
     }

@@ -24,7 +24,6 @@ struct RenderedChat {
     std::vector<int32_t> preserved_tokens;
     std::vector<std::string> stops;
     std::string format;
-    bool supports_thinking = false;
     std::string thinking_start;
     std::vector<std::string> thinking_ends;
     std::shared_ptr<const AnswerParser> parser;
@@ -33,20 +32,12 @@ struct RenderedChat {
     std::string parse(const std::string & text, bool partial) const;
 };
 
-// What a template has to know of a vocabulary.
-struct SpecialTexts {
-    std::string bos;
-    std::string eos;
-    bool add_bos = false;
-    bool add_eos = false;
-};
-
 // A template without a model, so that a process can run it that has none. May be used from many
 // threads at once.
 class DetachedTemplate {
   public:
-    // An empty `source` means ChatML.
-    DetachedTemplate(const std::string & source, const SpecialTexts & special);
+    // An empty `source` means ChatML; `bos` and `eos` are the texts of these tokens.
+    DetachedTemplate(const std::string & source, const std::string & bos, const std::string & eos);
     ~DetachedTemplate();
 
     // `request` is JSON, see the stub; the result is for `read_rendered()`.
@@ -55,7 +46,6 @@ class DetachedTemplate {
   private:
     struct Templates; // llama.cpp's type
     std::unique_ptr<Templates> templates_;
-    SpecialTexts special_;
 };
 
 // What a detached template made of a chat, with the tokens of `model`.
@@ -69,9 +59,7 @@ class ChatTemplate {
     ~ChatTemplate();
 
     std::string source() const;
-    bool is_explicit() const;
     std::map<std::string, bool> capabilities() const;
-    bool supports_thinking() const;
 
     // `request` is JSON, see the stub.
     std::shared_ptr<RenderedChat> apply(const std::string & request) const;

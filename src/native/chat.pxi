@@ -19,21 +19,9 @@ cdef class ChatTemplate:
         return _text(self.use().get().source())
 
     @property
-    def is_explicit(self):
-        return self.use().get().is_explicit()
-
-    @property
     def capabilities(self):
         cdef cmap[string, cbool] found = self.use().get().capabilities()
         return {_text(item.first): bool(item.second) for item in found}
-
-    @property
-    def supports_thinking(self):
-        cdef shared_ptr[NativeChatTemplate] native = self.use()
-        cdef cbool supported
-        with nogil:
-            supported = native.get().supports_thinking()
-        return supported
 
     def apply(self, request):
         cdef RenderedChat rendered = RenderedChat.__new__(RenderedChat)
@@ -59,15 +47,12 @@ cdef class DetachedTemplate:
 
     cdef shared_ptr[NativeDetachedTemplate] native
 
-    def __init__(self, source=None, *, bos="", eos="", add_bos=False, add_eos=False):
+    def __init__(self, source=None, *, bos="", eos=""):
         cdef string text = _utf8(source or "")
-        cdef SpecialTexts special
-        special.bos = _utf8(bos)
-        special.eos = _utf8(eos)
-        special.add_bos = add_bos
-        special.add_eos = add_eos
+        cdef string first = _utf8(bos)
+        cdef string last = _utf8(eos)
         with nogil:
-            self.native.reset(new NativeDetachedTemplate(text, special))
+            self.native.reset(new NativeDetachedTemplate(text, first, last))
 
     def render(self, request):
         cdef shared_ptr[NativeDetachedTemplate] native = self.native
@@ -134,10 +119,6 @@ cdef class RenderedChat:
     @property
     def format(self):
         return _text(self.use().get().format)
-
-    @property
-    def supports_thinking(self):
-        return self.use().get().supports_thinking
 
     @property
     def thinking_start(self):

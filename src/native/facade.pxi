@@ -283,18 +283,12 @@ cdef extern from "chat.hpp" namespace "pyollama" nogil:
         vector[int32_t] preserved_tokens
         vector[string] stops
         string format
-        cbool supports_thinking
         string thinking_start
         vector[string] thinking_ends
         string parse(const string & text, cbool partial) except +raise_native
-    cdef cppclass SpecialTexts:
-        string bos
-        string eos
-        cbool add_bos
-        cbool add_eos
     cdef cppclass NativeDetachedTemplate "pyollama::DetachedTemplate":
         NativeDetachedTemplate(
-            const string & source, const SpecialTexts & special) except +raise_native
+            const string & source, const string & bos, const string & eos) except +raise_native
         string render(const string & request) except +raise_native
     shared_ptr[NativeRenderedChat] native_read_rendered "pyollama::read_rendered"(
         const NativeModel & model, const string & rendered) except +raise_native
@@ -302,9 +296,7 @@ cdef extern from "chat.hpp" namespace "pyollama" nogil:
         NativeChatTemplate(
             shared_ptr[NativeModel] model, const string & source) except +raise_native
         string source() except +raise_native
-        cbool is_explicit() except +raise_native
         cmap[string, cbool] capabilities() except +raise_native
-        cbool supports_thinking() except +raise_native
         shared_ptr[NativeRenderedChat] apply(const string & request) except +raise_native
 
 cdef extern from "grammar.hpp" namespace "pyollama" nogil:

@@ -489,13 +489,7 @@ class ChatTemplate:
     @property
     def source(self) -> str: ...
     @property
-    def is_explicit(self) -> bool:
-        """False where neither the model nor the caller gave a template."""
-    @property
     def capabilities(self) -> dict[str, bool]: ...
-    @property
-    def supports_thinking(self) -> bool:
-        """Whether thinking can be switched on and off."""
     def apply(self, request: str) -> RenderedChat:
         """Render a conversation.
 
@@ -510,21 +504,9 @@ class ChatTemplate:
     def closed(self) -> bool: ...
 
 class DetachedTemplate:
-    """A Jinja chat template without a model; ``source=None`` is ChatML.
+    """A Jinja chat template without a model, which knows the texts of two tokens; else ChatML."""
 
-    ``bos`` and ``eos`` are the texts of these tokens; ``add_bos`` and ``add_eos`` say whether the
-    tokenizer adds them by itself.
-    """
-
-    def __init__(
-        self,
-        source: str | None = None,
-        *,
-        bos: str = "",
-        eos: str = "",
-        add_bos: bool = False,
-        add_eos: bool = False,
-    ) -> None: ...
+    def __init__(self, source: str | None = None, *, bos: str = "", eos: str = "") -> None: ...
     def render(self, request: str) -> str:
         """Render a conversation, see :meth:`ChatTemplate.apply`, for :func:`read_rendered`."""
 
@@ -555,8 +537,6 @@ class RenderedChat:
     def stops(self) -> list[str]: ...
     @property
     def format(self) -> str: ...
-    @property
-    def supports_thinking(self) -> bool: ...
     @property
     def thinking_start(self) -> str: ...
     @property

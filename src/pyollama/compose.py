@@ -207,12 +207,7 @@ def _open_jinja(renderer: Renderer, vocabulary: Vocabulary) -> OpenJinja:
     model = vocabulary.native
     if not isinstance(model, Model):
         raise TypeError("Jinja needs the vocabulary of a model that llama.cpp has opened")
-    special = Source(
-        bos=_token_text(model, model.bos),
-        eos=_token_text(model, model.eos),
-        add_bos=model.add_bos,
-        add_eos=model.add_eos,
-    )
+    special = Source(bos=_token_text(model, model.bos), eos=_token_text(model, model.eos))
 
     def open_jinja(text: str | None) -> JinjaTemplate:
         source = replace(special, text=text)

@@ -15,7 +15,7 @@ from pyollama.errors import NativeError, TemplateError
 
 _FACTS = (
     *("prompt", "grammar", "grammar_lazy", "grammar_trigger_patterns", "grammar_trigger_tokens"),
-    *("grammar_prefill", "preserved_tokens", "stops", "format", "supports_thinking"),
+    *("grammar_prefill", "preserved_tokens", "stops", "format"),
     *("thinking_start", "thinking_ends"),
 )
 _REQUESTS: list[dict[str, Any]] = [
@@ -56,11 +56,7 @@ def test_every_template_renders_alike(vocab_folder: Path, llama: Model) -> None:
     for path in sorted((vocab_folder / "templates").glob("*.jinja")):
         source = path.read_text("utf-8")
         detached = DetachedTemplate(
-            source,
-            bos=_text(llama, llama.bos),
-            eos=_text(llama, llama.eos),
-            add_bos=llama.add_bos,
-            add_eos=llama.add_eos,
+            source, bos=_text(llama, llama.bos), eos=_text(llama, llama.eos)
         )
         for request in _REQUESTS:
             text = json.dumps({"messages": [USER], **request})

@@ -47,13 +47,7 @@ class Templates:
             if source in self._parsed:
                 self._parsed.move_to_end(source)
                 return self._parsed[source]
-        parsed = DetachedTemplate(
-            source.text,
-            bos=source.bos,
-            eos=source.eos,
-            add_bos=source.add_bos,
-            add_eos=source.add_eos,
-        )
+        parsed = DetachedTemplate(source.text, bos=source.bos, eos=source.eos)
         with self._lock:
             self._parsed[source] = parsed
             while len(self._parsed) > MOST_TEMPLATES:

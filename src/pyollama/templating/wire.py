@@ -8,13 +8,11 @@ from pyollama.errors import ErrorInfo
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A template, and what it has to know of the vocabulary; no text is ChatML."""
+    """A template, and the texts of the tokens that begin and end one; no text is ChatML."""
 
     text: str | None = None
     bos: str = ""
     eos: str = ""
-    add_bos: bool = False
-    add_eos: bool = False
 
 
 class Ask(msgspec.Struct, frozen=True):
