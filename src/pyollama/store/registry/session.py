@@ -63,7 +63,7 @@ class Session:
         self._sign = sign
         self._token = bearer
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str | None], httpx.Client] = {}
+        self._wires: dict[tuple[str, str | None], Wire] = {}
         self._sockets = Sockets()
         self.stopped = threading.Event()
 
@@ -80,8 +80,8 @@ class Session:
 
     def close(self) -> None:
         """Close all connections; no thread may be using them."""
-        for client in self._clients.values():
-            client.close()
+        for wire in self._wires.values():
+            wire.close()
 
     def abort(self) -> None:
         """Make every request that is under way, and every later one, raise :class:`Aborted`."""
@@ -195,19 +195,25 @@ class Session:
     ) -> httpx.Response:
         self.check_stopped()
         self._guard.check(url)
-        client = self._client(url)
-        sent = {**headers, "accept-encoding": "identity", "user-agent": self._network.user_agent}
+        wire = self._wire(url)
+        sent = {"accept": "*/*", **headers}
+        sent |= {"accept-encoding": "identity", "user-agent": self._network.user_agent}
         if token:
             sent["authorization"] = f"Bearer {token}"
         body = content() if callable(content) else content
-        request = client.build_request(method, url, headers=sent, content=body)
         try:
-            return client.send(request, stream=True)
+            timeout = httpx.Timeout(self._network.stall, connect=self._network.connect).as_dict()
+            request = httpx.Request(
+                method, url, headers=sent, content=body, extensions={"timeout": timeout}
+            )
+            response = wire.handle_request(request)
         except (httpx.TransportError, ssl.SSLError, OSError) as error:
             self.check_stopped()
             raise unreachable(error, method, url) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
+        except (httpx.InvalidURL, ValueError) as error:
             raise RegistryError(f"{method} {_shown(url)}: {error}") from error
+        response.request = request
+        return response
 
     def _next_hop(self, response: httpx.Response) -> httpx.URL:
         with closing(response):
@@ -237,30 +243,28 @@ class Session:
 
     # --- connections ------------------------------------------------------------------------------
 
-    def _client(self, url: httpx.URL) -> httpx.Client:
-        """The client for the way that leads to ``url``."""
+    def _wire(self, url: httpx.URL) -> Wire:
+        """The connections that lead to ``url``."""
         proxy = proxy_for(url)
         way = (url.scheme, proxy)
         with self._lock:
-            if way not in self._clients:
+            if way not in self._wires:
                 try:
-                    self._clients[way] = self._new_client(url.scheme, proxy)
+                    self._wires[way] = self._new_wire(url.scheme, proxy)
                 except ValueError as error:
                     raise RegistryError(
                         f"the proxy for {url.scheme} cannot be used: {error}"
                     ) from error
-            return self._clients[way]
+            return self._wires[way]
 
-    def _new_client(self, scheme: str, proxy: str | None) -> httpx.Client:
+    def _new_wire(self, scheme: str, proxy: str | None) -> Wire:
         encrypted = scheme == "https" or (proxy or "").startswith("https:")
-        wire = Wire(
+        return Wire(
             self._sockets,
             self._check_peer(scheme) if proxy is None else None,
             _trusted_roots() if encrypted else None,
             proxy,
         )
-        timeout = httpx.Timeout(self._network.stall, connect=self._network.connect)
-        return httpx.Client(transport=wire, trust_env=False, timeout=timeout)
 
     def _check_peer(self, scheme: str) -> CheckPeer:
         """A name may have another address by now than when the guard looked."""

@@ -1,6 +1,7 @@
 """Sockets for a session: peers are looked at, all can be cut, and they read a lot at a time.
 
-httpx leaves connections to httpcore, whose network backend is the place for that.
+Connections are httpcore's, whose network backend is the place for that. Requests and answers are
+httpx's, without its client, which would follow cookies and redirects on its own account.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Sockets:
                 _shut_down(each)
 
 
-class Wire(httpx.BaseTransport):
+class Wire:
     """Connections to one kind of place: straight, or over ``proxy`` (a URL).
 
     ``check_peer`` is asked about every peer.
@@ -69,6 +70,7 @@ class Wire(httpx.BaseTransport):
             self._pool = _proxy_pool(httpx.URL(proxy), context, backend)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, its body unread; :class:`httpx.TransportError` if there is none."""
         url = request.url
         assert isinstance(request.stream, httpx.SyncByteStream)
         wanted = httpcore.Request(
