@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -233,6 +235,12 @@ def test_a_server_pulls_and_runs_without_showing_the_token(hub: HubServer, tmp_p
                 f"{server.url}/api/generate", json=body | {"prompt": "a b"}, timeout=None
             )
             assert answer.status_code == 200, answer.text
+        httpx.request("DELETE", f"{server.url}/api/delete", json={"model": name})
+        command = [sys.executable, "-m", "pyollama", "run", name, "a b"]
+        ran = subprocess.run(
+            command, env=server.environment, capture_output=True, text=True, check=False
+        )
+        assert (ran.returncode, "merging split GGUF" in ran.stderr) == (0, True), ran.stderr
         missing = {"model": "hf.co/space/shards:nope", "stream": False}
         refused = httpx.post(f"{server.url}/api/pull", json=missing, timeout=None)
         assert "no file for the tag 'nope'" in refused.json()["error"]

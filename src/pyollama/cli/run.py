@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -13,8 +14,10 @@ from pyollama.cli.arguments import at_least
 from pyollama.cli.connection import connect_or_start
 from pyollama.cli.main import Command
 from pyollama.cli.paths import model_named
+from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
 from pyollama.durations import parse_duration
+from pyollama.errors import ApiError
 
 JSON = dict[str, Any]
 _LEVELS = ("high", "medium", "low", "max")
@@ -28,6 +31,7 @@ _BARE = {"--think": "true", "--truncate": "true"}
 @click.option("--dimensions", type=int, help="Cut embeddings to this length")
 @click.option("--format", "form", help='Form of the answer: "json" or a JSON schema')
 @click.option("--hidethinking", is_flag=True, help="Do not show thinking")
+@click.option("--insecure", is_flag=True, help="Use an insecure registry")
 @click.option("--keepalive", help="How long the model stays in memory (for example 5m)")
 @click.option("--nowordwrap", is_flag=True, help="Do not wrap words to the next line")
 @click.option("--think", help="Think first: true, false, high, medium, low or max")
@@ -38,6 +42,7 @@ def command(
     dimensions: int | None,
     form: str | None,
     hidethinking: bool,
+    insecure: bool,
     keepalive: str | None,
     nowordwrap: bool,
     think: str | None,
@@ -46,7 +51,8 @@ def command(
 ) -> None:
     """Run a model
 
-    Text on standard input comes before the prompt. Without either, a conversation begins.
+    Text on standard input comes before the prompt. Without either, a conversation begins. A model
+    that is not there is pulled first.
     """
     model, *words = at_least(1, arguments)
     look = Look(hide_thinking=hidethinking, word_wrap=not nowordwrap, verbose=verbose)
@@ -61,8 +67,7 @@ def command(
 
     with connect_or_start() as client:
         body["model"] = model_named(model, client)
-        with Spinner():
-            shown = client.show(body["model"])
+        shown = _shown(client, body["model"], insecure)
         capabilities = shown.get("capabilities", [])
         if "embedding" in capabilities:
             _embed(client, body, prompt, dimensions, truncate)
@@ -77,6 +82,20 @@ def command(
             converse(client, body, look, shown.get("messages", []))
             return
         _generate(client, body | {"prompt": prompt or ""}, look)
+
+
+def _shown(client: Client, model: str, insecure: bool) -> JSON:
+    """What the server says about the model, once it has it."""
+    try:
+        with Spinner():
+            return client.show(model)
+    except ApiError as error:
+        if error.details.get("status") != HTTPStatus.NOT_FOUND:
+            raise
+    with ProgressDisplay() as display:
+        for progress in client.pull(model, insecure=insecure):
+            display.show(progress)
+    return client.show(model)
 
 
 def _prompt(words: list[str]) -> str | None:
