@@ -6,10 +6,10 @@ _GROWS = "{% set ns = namespace(x='x') %}{% for i in range(100) %}{% set ns.x = 
 _DEEPER = "{% set ns = namespace(x=[]) %}{% for i in range(9000000) %}{% set ns.x = [ns.x] %}"
 _LOOP = "{% for i in range(100000) %}"
 
-TOO_MUCH = r"takes more than|takes too much memory|makes more than|ended the process"
+TOO_MUCH = r"takes more processor|takes too much memory|makes more than|ended the process"
 
 HOSTILE: dict[str, tuple[str, str]] = {
-    "loop that takes years": (_LOOP * 4 + "{% endfor %}" * 4, "takes more than"),
+    "loop that takes years": (_LOOP * 4 + "{% endfor %}" * 4, "takes more processor"),
     "list of ten billion": ("{{ range(10000000000) | length }}", TOO_MUCH),
     "text times ten billion": ("{{ 'x' * 10000000000 }}", TOO_MUCH),
     "text that doubles": (_GROWS + "{% endfor %}{{ ns.x }}", TOO_MUCH),

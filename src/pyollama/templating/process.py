@@ -26,6 +26,8 @@ from pyollama.templating.wire import Answer, Ask, Source
 
 THREADS = 4
 MOST_TEMPLATES = 32
+PER_SECOND = 100_000
+"""Characters of a request for which it gets another second; it needs a tenth of that."""
 MOST_TEXT = 64 << 20
 """Characters of what one request comes to, with all that goes with the prompt."""
 
@@ -64,7 +66,7 @@ class Desk:
         self._templates = Templates()
         self._queue: SimpleQueue[Ask] = SimpleQueue()
         self._sending = threading.Lock()
-        self._open: dict[int, tuple[int, float] | None] = {}  # by request: clock, where it began
+        self._open: dict[int, tuple[int, float] | None] = {}  # by request: clock, where it ends
 
     def serve(self) -> None:
         """Until the server closes the channel."""
@@ -82,7 +84,8 @@ class Desk:
         clock = _clock_of_this_thread()
         while True:
             ask = self._queue.get()
-            self._open[ask.id] = clock, time.clock_gettime(clock)
+            allowed = self._seconds + len(ask.request) / PER_SECOND
+            self._open[ask.id] = clock, time.clock_gettime(clock) + allowed
             answer = self._answer(ask)
             del self._open[ask.id]
             self._send(answer)
@@ -108,8 +111,8 @@ class Desk:
 
     def _end_what_takes_too_long(self) -> None:
         for number, started in list(self._open.items()):
-            if started is not None and time.clock_gettime(started[0]) - started[1] > self._seconds:
-                error = _error(f"it takes more than {self._seconds:g} s of processor time")
+            if started is not None and time.clock_gettime(started[0]) > started[1]:
+                error = _error("it takes more processor time than a template may")
                 self._send(Answer(number, error=error, final=True))
                 os._exit(0)
 

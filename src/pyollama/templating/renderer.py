@@ -12,7 +12,7 @@ from pyollama.templating.child import Child, ChildGone
 from pyollama.templating.wire import Source
 
 SECONDS = 3.0
-"""Processor time for one request. Conversations that fit into a context take milliseconds."""
+"""Processor time for one request, which gets more in proportion to its length."""
 
 MEMORY = 384 << 20
 """Bytes for all requests in the process together."""
