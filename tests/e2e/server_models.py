@@ -71,8 +71,11 @@ def blobs(server: Server) -> set[str]:
 
 def converters(server: Server) -> list[psutil.Process]:
     """The processes that convert or quantise just now."""
-    return [
-        child
-        for child in server.workers()
-        if "pyollama.convert" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE
-    ]
+    return [child for child in server.workers() if _converts(child)]
+
+
+def _converts(process: psutil.Process) -> bool:
+    try:
+        return "pyollama.convert" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended, and may not be collected yet
+        return False

@@ -187,6 +187,18 @@ def test_code_of_a_model_is_not_run(server: Server, llama: Checkpoint, tmp_path:
     assert not flag.exists()
 
 
+def test_files_of_the_server_are_no_part_of_a_model(
+    server: Server, llama: Checkpoint, tmp_path: Path
+) -> None:
+    """The index of a model says where its weights are; it may only name what was uploaded."""
+    files = uploaded(server, llama.folder)
+    index = json.loads((llama.folder / "model.safetensors.index.json").read_text())
+    index["weight_map"] = {k: str(llama.folder / v) for k, v in index["weight_map"].items()}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    files["model.safetensors.index.json"] = upload(server, tmp_path / "index.json")
+    assert "is no part of the model" in create(server, model="never", files=files)[-1]["error"]
+
+
 def test_a_client_that_leaves_ends_the_conversion(server: Server, llama: Checkpoint) -> None:
     files = uploaded(server, llama.folder)
     before = blobs(server)

@@ -32,7 +32,9 @@ def run(job: Conversion) -> Outcome:
         _load_libraries(job)
     except ImportError as error:
         return Outcome(error=f"safetensors files cannot be converted here: {error}", hint=_EXTRA)
-    sandbox.enter(job.max_bytes)
+    home = str(Path.home())
+    readable = [job.folder, job.scripts, *filter(None, [job.base])]
+    sandbox.enter(job.max_bytes, readable=readable, writable=[job.target, home])
     try:
         return _convert(job, complaints)
     except BaseException as error:
