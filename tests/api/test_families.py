@@ -98,6 +98,7 @@ async def test_capabilities_are_those_of_the_parser(world: World) -> None:
     await _create(world, "olmo3-think")
     _, shown = await _post(world, "/api/show", model="m")
     assert shown["capabilities"] == ["completion", "thinking"]
+    assert (shown["renderer"], shown["parser"]) == ("olmo3-think", "olmo3-think")
     assert "\nRENDERER olmo3-think\nPARSER olmo3-think\n" in shown["modelfile"]
 
 

@@ -33,6 +33,8 @@ def details(shown: ShownModel, *, basename: str = "") -> bytes:
         "parameters": shown.parameters,
         "template": shown.template,
         "system": shown.system,
+        "renderer": config.renderer,
+        "parser": config.parser,
         "details": _details(shown, lengths=False),
         "messages": [{"role": item.role, "content": item.content} for item in model.messages],
         "remote_model": config.remote_model,
