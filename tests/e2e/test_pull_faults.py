@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -316,6 +317,38 @@ def test_closing_the_steps_is_prompt_too(world: World) -> None:
     steps.close()
     world.record.clear()
     world.run()
+    assert world.is_complete()
+
+
+def test_two_that_share_a_store_fetch_each_blob_once(world: World) -> None:
+    """As two processes would: each has its own store object and its own open files."""
+    other = Pull(Store(world.store.root), world.remotes, world.name, limit=20 * MB)
+    steps = other.steps()
+    while next(steps).completed < 4 * MB:
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(world.run)
+        assert list(steps)[-1] == Progress("success")
+        counts = [step.completed for step in waiting.result() if step.digest == world.model.weights]
+    assert counts == sorted(counts)
+    assert counts[-1] == SIZE
+    assert world.is_complete()
+    assert world.fetched == SIZE
+
+
+def test_whoever_waits_goes_on_where_the_other_one_stopped(world: World) -> None:
+    other = Pull(Store(world.store.root), world.remotes, world.name, limit=20 * MB)
+    steps = other.steps()
+    while next(steps).completed < 4 * MB:
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(world.run)
+        while next(steps).completed < 8 * MB:
+            pass
+        steps.close()
+        counts = [step.completed for step in waiting.result() if step.digest == world.model.weights]
+    assert counts == sorted(counts)
+    assert min(count for count in counts if count) >= 8 * MB
     assert world.is_complete()
 
 
