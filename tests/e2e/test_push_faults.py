@@ -19,6 +19,7 @@ from pyollama.store.registry.push import Push
 from pyollama.store.registry.remote import RegistryModel
 from pyollama.store.registry.session import Session
 from pyollama.store.registry.upload import Upload
+from pyollama.store.registry.upload_parts import PartSender
 from pyollama.store.store import Store
 from pyollama.types import Progress
 
@@ -156,16 +157,16 @@ def test_a_refused_part_is_sent_again_and_no_other(world: World, status: int) ->
     refusal = world.registry.proxy.add(
         "answer", method="PATCH", path=UPLOADS, status=status, headers={"retry-after": "1"}, times=0
     )
-    original = Upload._patch
+    original = PartSender.add
     parts: list[int] = []
 
-    def patch(self: Upload, place: str, part: tuple[int, int]) -> str:
+    def add(self: PartSender, place: str, part: tuple[int, int]) -> tuple[str, int]:
         parts.append(part[0])
         refusal.times = int(len(parts) == 3)
         return original(self, place, part)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Upload, "_patch", patch)
+        patched.setattr(PartSender, "add", add)
         world.upload(world.blob())
     assert parts == [0, PART, 2 * PART, 2 * PART, 3 * PART, 4 * PART]
 

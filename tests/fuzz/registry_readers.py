@@ -17,7 +17,7 @@ from pyollama.errors import (
     StoreError,
 )
 from pyollama.store.digest import is_digest
-from pyollama.store.registry import fetching, upload
+from pyollama.store.registry import fetching, upload_parts
 from pyollama.store.registry.address import Guard, Network, Registry, host_and_port, origin_of
 from pyollama.store.registry.auth import parse_challenge, read_token, signature, token_url
 from pyollama.store.registry.huggingface import Repository
@@ -65,7 +65,7 @@ def answer(data: bytes) -> None:
     assert retry_after(response, now=0.0) >= 0
     digest = fetching._content_digest(response)
     assert digest is None or isinstance(digest, bytes)
-    received = upload._received(response)
+    received = upload_parts.received(response)
     assert received is None or received >= 0
     with suppress(RegistryError):
         check_range(response, 10, 20, 100)
@@ -76,7 +76,7 @@ def answer(data: bytes) -> None:
         page = Repository._next_page(repository, response)
         assert not page or origin_of(httpx.URL(page)) == _REGISTRY.origin
     with suppress(RegistryError):
-        assert upload._place(response)
+        assert upload_parts.place_of(response)
     with suppress(RegistryError):
         _follow(Session._next_hop(session, response))
 
