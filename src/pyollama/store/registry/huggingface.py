@@ -132,10 +132,10 @@ class Repository:
         if len(choice.weights.files) > 1:
             self._sources = tuple(self._files)
             self._known = self._made_before()
+            if self._known:
+                return ()
             self.room = sum(file.size for file in choice.weights.files)
             self.leftovers = frozenset(file.digest for file in choice.weights.files)
-        if self._known:
-            return ()
         return [Layer(media.MODEL, file.digest, file.size) for file in choice.files]
 
     def blob(self, digest: str) -> RemoteBlob:
