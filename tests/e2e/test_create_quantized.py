@@ -100,8 +100,12 @@ def test_a_client_that_leaves_ends_the_work(server: Server, tmp_path: Path) -> N
     fields = {
         "general.architecture": gguf_writer.scalar("string", "llama"),
         "general.file_type": gguf_writer.scalar("uint32", 1),
-        "llama.block_count": gguf_writer.scalar("uint32", 1),
+        "llama.attention.layer_norm_rms_epsilon": gguf_writer.scalar("float32", 1e-5),
     }
+    facts = {"block_count": 1, "context_length": 64, "embedding_length": 256}
+    facts |= {"feed_forward_length": rows, "attention.head_count": 4}
+    for key, value in facts.items():
+        fields[f"llama.{key}"] = gguf_writer.scalar("uint32", value)
     row = np.random.default_rng(1).normal(size=256).astype(np.float16).tobytes()
     names = [f"blk.0.ffn_{part}.weight" for part in ("up", "down", "gate")]
     tensors = [gguf_writer.NewTensor(name, (256, rows), 1, lambda: [row * rows]) for name in names]
@@ -114,6 +118,6 @@ def test_a_client_that_leaves_ends_the_work(server: Server, tmp_path: Path) -> N
         for line in answer.iter_lines():
             if "quantizing" in line:
                 break
-        assert converters(server)
+        assert converters(server), line
     while converters(server) or blobs(server) != before:
         time.sleep(0.05)
