@@ -211,6 +211,7 @@ class Store:
 
     def assembled(self, request: CreateRequest, pins: Pins) -> Generator[Progress, None, Manifest]:
         """A model made of files as by :meth:`create`, but for writing its manifest."""
+        check_request(request)
         return (yield from Build(request, self.blobs, pins, self._tools).steps(None))
 
     def discard(self, digests: Iterable[str]) -> None:

@@ -108,7 +108,9 @@ def parse_listing(data: bytes) -> list[RepositoryFile]:
 
 def _file(entry: _Entry) -> RepositoryFile | None:
     parts = entry.path.split("/")
-    if not all(parts) or {".", ".."} & set(parts) or not entry.path.isprintable():
+    if not all(parts) or {".", ".."} & set(parts):
+        return None
+    if "\\" in entry.path or not entry.path.isprintable():
         return None
     if entry.lfs is None:
         return RepositoryFile(entry.path, entry.size) if entry.size >= 0 else None

@@ -52,6 +52,7 @@ def test_reads_large_and_small_files_and_leaves_folders_out() -> None:
         entry("a/./b.gguf"),
         entry("a//b.gguf"),
         entry("a\nb.gguf"),
+        entry("..\\b.gguf"),
         entry("x.gguf", lfs={"oid": "../../x", "size": 1}),
         entry("x.gguf", lfs={"oid": DIGEST, "size": -1}),
         entry("x.gguf", lfs={"oid": DIGEST, "size": 1 << 62}),
