@@ -90,6 +90,11 @@ def _done(
     try:
         with tempfile.TemporaryDirectory(prefix="pyollama-home-") as home:
             outcome = yield from _watch(job, written, seconds, Path(home))
+    except OSError as error:
+        raise StoreError(
+            f"the process that makes the model cannot be run: {error}",
+            hint="it needs memory, and a folder for temporary files (TMPDIR)",
+        ) from error
     finally:
         for path in written[1:]:
             path.unlink(missing_ok=True)

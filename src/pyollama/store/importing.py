@@ -143,7 +143,7 @@ class Importer:
     @contextmanager
     def _folder(self, files: Mapping[str, str]) -> Iterator[Path]:
         """A folder with links to the files under their own names."""
-        with tempfile.TemporaryDirectory(prefix="pyollama-convert-") as root:
+        with _temporary_folder() as root:
             folder = Path(root, self._name)
             with disk_errors("write to", folder):
                 folder.mkdir()
@@ -183,6 +183,16 @@ def make_draft(part: Part) -> Part:
     """The same layer, to be used for drafts."""
     layer = Layer(media.DRAFT, part.layer.digest, part.layer.size)
     return Part(layer, part.status, part.header)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="pyollama-convert-")
+    except OSError as error:
+        raise StoreError(
+            f"no folder for temporary files can be made: {error}",
+            hint="set TMPDIR to a folder that can be written",
+        ) from error
 
 
 def _require(folder: Path, *names: str) -> None:

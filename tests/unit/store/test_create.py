@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,16 @@ def test_safetensors_need_a_configuration_and_a_converter(store: Store) -> None:
     files["config.json"] = put(store, b"{}")
     with pytest.raises(StoreError, match="cannot convert safetensors files"):
         steps(store, files=files)
+
+
+def test_without_a_folder_for_temporary_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = dict.fromkeys(("config.json", "model.safetensors"), put(store, b"{}"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StoreError, match="no folder for temporary files can be made") as caught:
+        steps(store, files=files)
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_only_what_a_converter_reads_is_laid_before_it(tmp_path: Path) -> None:
