@@ -66,6 +66,11 @@ def test_any_format(directive: str, value: str) -> None:
         "{{ if 0 }}" + "{{ else if 1 }}" * 5000 + "{{ end }}",
         "{{" + "(" * 5000 + "1" + ")" * 5000 + "}}",
         "x" * 2_000_000,
+        "{{ 1 }}" * 100_000,
+        "{{ $a := 1 }}" * 6_000 + "{{ range 100000 }}{{ $ }}{{ end }}",
+        "".join(f"{{{{$v{n}:=1}}}}" for n in range(4_000)) + "{{range 100000}}{{$v0}}{{end}}",
+        "{{ range 100000 }}{{ printf `" + "%d" * 1_000 + "` . }}{{ end }}",
+        "{{ printf `" + "%d" * 200_000 + "` 1 }}",
     ],
 )
 def test_greedy_templates_end_soon(text: str) -> None:

@@ -32,6 +32,7 @@ from pyollama.chat.gotemplate.values import (
     is_true,
     type_name,
 )
+from pyollama.chat.gotemplate.variables import Variables
 from pyollama.errors import TemplateError
 
 
@@ -40,12 +41,17 @@ class Limits:
     """What one run may cost. A run that needs more is an error, not a hang.
 
     A step is a statement, an expression, 20 characters made by a function or 200 that it reads;
-    ``output`` is in characters; ``depth`` counts blocks, pipelines and templates in one another.
+    a call costs another five, a directive of ``printf`` ten. ``output`` is in characters; ``depth``
+    counts blocks, pipelines and templates in one another.
     """
 
     steps: int = 1_000_000
     output: int = 1 << 25
     depth: int = 100
+
+
+_CALL = 5
+_DIRECTIVE = 10
 
 
 class _Absent(Enum):
@@ -75,8 +81,7 @@ class Evaluator:
         self._steps = limits.steps
         self._depth = 0
         self._node: Node | None = None
-        self._names: list[str] = []
-        self._values: list[object] = []
+        self._variables = Variables(INVALID)
 
     # --- errors and limits ----------------------------------------------------------------------
 
@@ -103,18 +108,15 @@ class Evaluator:
 
     # --- variables ------------------------------------------------------------------------------
 
-    def _forget(self, mark: int) -> None:
-        del self._names[mark:]
-        del self._values[mark:]
-
-    def _find(self, name: str) -> int:
-        for position in range(len(self._names) - 1, -1, -1):
-            if self._names[position] == name:
-                return position
-        raise self._error(f"undefined variable: {name}")
+    def _value_of(self, name: str) -> object:
+        try:
+            return self._variables.get(name)
+        except LookupError:
+            raise self._error(f"undefined variable: {name}") from None
 
     def _assign(self, name: str, value: object) -> None:
-        self._values[self._find(name)] = value
+        self._value_of(name)
+        self._variables.assign(name, value)
 
     # --- expressions ----------------------------------------------------------------------------
 
@@ -131,8 +133,7 @@ class Evaluator:
             if pipe.is_assignment:
                 self._assign(variable.names[0], value)
             else:
-                self._names.append(variable.names[0])
-                self._values.append(value)
+                self._variables.declare(variable.names[0], value)
         self._depth -= 1
         return value
 
@@ -175,7 +176,7 @@ class Evaluator:
 
     def _variable(self, variable: Variable, arguments: Sequence[Operand], final: object) -> object:
         self._node = variable
-        value = self._values[self._find(variable.names[0])]
+        value = self._value_of(variable.names[0])
         if len(variable.names) == 1:
             self._refuse_arguments(variable, arguments, final)
             return value
@@ -250,7 +251,9 @@ class Evaluator:
             values.append(final)
         if name == "call":
             values.insert(0, arguments[0] if arguments else show(final))
-        self._spend(sum(map(_size, values)) // 200)
+        self._spend(_CALL + sum(map(_size, values)) // 200)
+        if name == "printf" and isinstance(values[0], str):
+            self._spend(_DIRECTIVE * values[0].count("%"))
         try:
             result = function.call(*values)
         except FunctionError as error:

@@ -23,6 +23,7 @@ from pyollama.chat.gotemplate.nodes import (
 )
 from pyollama.chat.gotemplate.quote import quote
 from pyollama.chat.gotemplate.values import INVALID, is_nil, is_true, sorted_items
+from pyollama.chat.gotemplate.variables import Variables
 
 
 class _Jump(Enum):
@@ -49,7 +50,7 @@ class Execution(Evaluator):
         self._out: list[str] = []
 
     def run(self, block: Block, data: object) -> str:
-        self._names, self._values = ["$"], [data]
+        self._variables = Variables(data)
         try:
             self._block(block, data)
         except RecursionError:
@@ -100,14 +101,14 @@ class Execution(Evaluator):
         self._write(text)
 
     def _condition(self, branch: If | With, dot: object) -> _Jump | None:
-        mark = len(self._names)
+        mark = self._variables.mark
         value = self._pipe(branch.pipe, dot)
         jump = None
         if is_true(value):
             jump = self._block(branch.body, value if isinstance(branch, With) else dot)
         elif branch.otherwise is not None:
             jump = self._block(branch.otherwise, dot)
-        self._forget(mark)
+        self._variables.forget(mark)
         return jump
 
     def _call(self, call: Call, dot: object) -> None:
@@ -116,18 +117,18 @@ class Execution(Evaluator):
             raise self._error(f"template {quote(call.name)} not defined")
         self._enter()
         argument = INVALID if call.pipe is None else self._pipe(call.pipe, dot)
-        outer = self._name, self._names, self._values
-        self._name, self._names, self._values = call.name, ["$"], [argument]
+        outer = self._name, self._variables
+        self._name, self._variables = call.name, Variables(argument)
         self._block(block, argument)
-        self._name, self._names, self._values = outer
+        self._name, self._variables = outer
         self._depth -= 1
 
     # --- range ----------------------------------------------------------------------------------
 
     def _range(self, loop: Range, dot: object) -> _Jump | None:
-        mark = len(self._names)
+        mark = self._variables.mark
         value = self._pipe(loop.pipe, dot)
-        inner = len(self._names)
+        inner = self._variables.mark
         empty = True
         jump = None
         for key, item in self._entries(loop, value):
@@ -135,12 +136,12 @@ class Execution(Evaluator):
             self._spend(1)
             self._set_loop_variables(loop.pipe, key, item)
             left = self._block(loop.body, item)
-            self._forget(inner)
+            self._variables.forget(inner)
             if left is _Jump.BREAK:
                 break
         if empty and loop.otherwise is not None:
             jump = self._block(loop.otherwise, dot)
-        self._forget(mark)
+        self._variables.forget(mark)
         return jump
 
     def _entries(self, loop: Range, value: object) -> Iterator[tuple[object, object]]:
@@ -165,7 +166,7 @@ class Execution(Evaluator):
             for variable, value in zip(pipe.variables, values, strict=True):
                 self._assign(variable.names[0], value)
         else:
-            self._values[-len(values) :] = values
+            self._variables.assign_last(values)
 
     def _write(self, text: str) -> None:
         self._room -= len(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from pyollama.chat.gotemplate.lex import Kind, Token
@@ -40,8 +41,26 @@ class Scope:
     """What one template body has of its own: its variables and the ranges around a point."""
 
     def __init__(self) -> None:
-        self.variables = ["$"]
+        self._names = ["$"]
+        self._counts = Counter(self._names)
         self.ranges = 0
+
+    def declare(self, name: str) -> None:
+        self._names.append(name)
+        self._counts[name] += 1
+
+    def knows(self, name: str) -> bool:
+        return self._counts[name] > 0
+
+    @property
+    def mark(self) -> int:
+        """Where the scope stands, for :meth:`forget`."""
+        return len(self._names)
+
+    def forget(self, mark: int) -> None:
+        """Drop the variables that were declared since."""
+        self._counts.subtract(self._names[mark:])
+        del self._names[mark:]
 
 
 class ExpressionParser(TokenStream):
@@ -90,7 +109,7 @@ class ExpressionParser(TokenStream):
         return tuple(variables), False
 
     def _declare(self, name: Token) -> Variable:
-        self._scope.variables.append(name.text)
+        self._scope.declare(name.text)
         return Variable(name.position, (name.text,))
 
     def _command(self) -> Command:
@@ -137,7 +156,7 @@ class ExpressionParser(TokenStream):
                     raise self._error(f"function {quote(token.text)} not defined")
                 return Identifier(token.position, token.text)
             case Kind.VARIABLE:
-                if token.text not in self._scope.variables:
+                if not self._scope.knows(token.text):
                     raise self._error(f"undefined variable {quote(token.text)}")
                 return Variable(token.position, (token.text,))
             case Kind.FIELD:

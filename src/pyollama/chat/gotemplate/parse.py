@@ -162,13 +162,13 @@ class Parser(ExpressionParser):
     def _branch(self, keyword: Kind) -> If | Range | With:
         """The rest of an ``if``, ``range`` or ``with``; its variables end with it."""
         context = keyword.value
-        variables = len(self._scope.variables)
+        mark = self._scope.mark
         pipe = self._pipe(context, Kind.RIGHT_DELIM)
         self._scope.ranges += keyword is Kind.RANGE
         body, end = self._block()
         self._scope.ranges -= keyword is Kind.RANGE
         otherwise = self._otherwise(keyword, end) if end.is_else else None
-        del self._scope.variables[variables:]
+        self._scope.forget(mark)
         return _BRANCHES[keyword](pipe.position, pipe, body, otherwise)
 
     def _otherwise(self, keyword: Kind, start: _End) -> Block:

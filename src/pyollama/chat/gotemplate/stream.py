@@ -9,6 +9,8 @@ from pyollama.chat.gotemplate.lex import Kind, Lexer, Token
 from pyollama.errors import TemplateError
 
 MAX_NESTING = 64
+MAX_TOKENS = 50_000
+"""The templates of models have a few thousand at most."""
 
 
 class TokenStream:
@@ -18,6 +20,7 @@ class TokenStream:
         self._name = name
         self._tokens = iter(Lexer(text))
         self._ahead: list[Token] = []  # tokens that were pushed back, the next one last
+        self._left = MAX_TOKENS
         self._line = 1  # of the token read last from the lexer
         self._action_line = 0  # where the action that is being read began; 0 outside of actions
         self._depth = 0
@@ -28,6 +31,9 @@ class TokenStream:
         if self._ahead:
             return self._ahead.pop()
         token = next(self._tokens)
+        self._left -= 1
+        if self._left < 0:
+            raise self._error(f"longer than {MAX_TOKENS} tokens")
         if token.kind in (Kind.EOF, Kind.ERROR):
             # Whoever asks again sees the end again.
             self._tokens = iter((token,) * 4)
