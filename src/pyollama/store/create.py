@@ -204,14 +204,15 @@ class Build:
         self.parts += made
 
     def _import_draft(self, files: Mapping[str, str]) -> Iterator[Progress]:
-        made = yield from self._importer().weights(files, _outtype(self.request.draft_quantize))
+        quantize_to = self.request.draft_quantize and target_type(self.request.draft_quantize)
+        made = yield from self._importer().weights(files, _outtype(quantize_to))
         for part in made:
             self.parts.append(make_draft(part))
             family = part.header.architecture if part.header else ""
             facts = {"model_format": "gguf", "architecture": family}
             self.config = msgspec.structs.replace(self.config, draft=facts)
-        if self.request.draft_quantize:
-            yield from self._quantize(media.DRAFT, target_type(self.request.draft_quantize))
+        if quantize_to:
+            yield from self._quantize(media.DRAFT, quantize_to)
 
     def _importer(self) -> Importer:
         name = Name.parse(self.request.model).model
