@@ -1,4 +1,4 @@
-"""From a typed event stream to the bytes of an answer: line by line, or as one object.
+"""From a typed event stream to the bytes of an answer: piece by piece, or as one object.
 
 Both forms stop the work when the client goes away: the event iterator is closed, which aborts the
 generation behind it. Before the first byte a failure is an exception, which becomes a real status;
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -26,10 +27,11 @@ T = TypeVar("T")
 
 JSON_TYPE = "application/json; charset=utf-8"
 NDJSON_TYPE = "application/x-ndjson"
+SSE_TYPE = "text/event-stream"
 
 BODY_SEND = "pyollama.send"
 """Key of the scope for the HTTP server's own ``send``. What lies between it and a handler only
-looks at how an answer starts, so the lines of a stream need not pass through all of that."""
+looks at how an answer starts, so the pieces of a stream need not pass through all of that."""
 
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
@@ -51,6 +53,15 @@ class Frames(Protocol[Event_contra]):
         ...
 
 
+class EventFrames(Frames[Event_contra], Protocol[Event_contra]):
+    """Frames of a stream of server-sent events. What :meth:`frame` returns is made with
+    :func:`sse`, and may hold several of them."""
+
+    def failure(self, error: PyollamaError) -> bytes:
+        """The end of a stream that fails after its first byte, in the same form."""
+        ...
+
+
 def encode_json(value: Any) -> bytes:
     """Compact JSON with the escapes of Go's encoder, which keep it safe inside HTML.
 
@@ -68,15 +79,25 @@ def error_body(message: str) -> bytes:
     return encode_json({"error": message})
 
 
+def sse(data: bytes) -> bytes:
+    """One server-sent event; ``data`` is JSON, so it has no line ends of its own."""
+    return b"data: " + data + b"\n\n"
+
+
 def answer(events: AsyncGenerator[Event, None], frames: Frames[Event], *, stream: bool) -> Response:
     """The answer that ``events`` make: newline-delimited JSON, or one object."""
     return NdjsonResponse(events, frames) if stream else WholeResponse(events, frames)
 
 
-class NdjsonResponse(Response):
-    """One line per event, sent as soon as it is there."""
+def answer_events(
+    events: AsyncGenerator[Event, None], frames: EventFrames[Event], *, stream: bool
+) -> Response:
+    """The answer that ``events`` make: server-sent events, or one JSON object."""
+    return SseResponse(events, frames) if stream else WholeResponse(events, frames)
 
-    media_type = NDJSON_TYPE
+
+class StreamResponse(Response, ABC, Generic[Event]):
+    """Every event is sent as soon as it is there."""
 
     def __init__(self, events: AsyncGenerator[Event, None], frames: Frames[Event]) -> None:
         self._events = events
@@ -102,25 +123,33 @@ class NdjsonResponse(Response):
                 async for event in events:
                     if not started and self._frames.stands_alone(event):
                         return self._frames.whole([event])
-                    if line := self._frames.frame(event):
+                    if frame := self._frames.frame(event):
                         if not started:
                             await self._start(send)
                             started = True
-                        await send_body(_line(line))
+                        await send_body(_piece(self._framed(frame)))
             except PyollamaError as error:
                 if not started:
                     raise
-                await send_body(_line(error_body(error.message)))
+                await send_body(_piece(self._failed(error)))
             except Exception:
                 # The status is out already: the stream must still end with an error of its own.
                 if not started:
                     raise
                 _log.exception("stream failed")
-                await send_body(_line(error_body("internal error")))
+                await send_body(_piece(self._failed(PyollamaError("internal error"))))
         if not started:
             await self._start(send)
         await send_body({"type": "http.response.body", "body": b""})
         return b""
+
+    @abstractmethod
+    def _framed(self, frame: bytes) -> bytes:
+        """``frame`` as it is sent."""
+
+    @abstractmethod
+    def _failed(self, error: PyollamaError) -> bytes:
+        """How a stream ends that fails after its first byte."""
 
     async def _start(self, send: Send) -> None:
         await send(
@@ -130,6 +159,36 @@ class NdjsonResponse(Response):
                 "headers": self.raw_headers,
             }
         )
+
+
+class NdjsonResponse(StreamResponse[Event]):
+    """One line per event."""
+
+    media_type = NDJSON_TYPE
+
+    def _framed(self, frame: bytes) -> bytes:
+        return frame + b"\n"
+
+    def _failed(self, error: PyollamaError) -> bytes:
+        return error_body(error.message) + b"\n"
+
+
+class SseResponse(StreamResponse[Event]):
+    """Server-sent events."""
+
+    media_type = SSE_TYPE
+
+    def __init__(self, events: AsyncGenerator[Event, None], frames: EventFrames[Event]) -> None:
+        super().__init__(events, frames)
+        self._failure = frames.failure
+        # Starlette adds a charset to texts, which Ollama does not.
+        self.headers["content-type"] = SSE_TYPE
+
+    def _framed(self, frame: bytes) -> bytes:
+        return frame
+
+    def _failed(self, error: PyollamaError) -> bytes:
+        return self._failure(error)
 
 
 class WholeResponse(Response):
@@ -182,5 +241,5 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _line(line: bytes) -> Message:
-    return {"type": "http.response.body", "body": line + b"\n", "more_body": True}
+def _piece(body: bytes) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -9,6 +9,7 @@ from pyollama.durations import LONGEST, SECOND
 from pyollama.errors import InvalidRequest
 from pyollama.server.body import decode_body
 from pyollama.server.ollama import convert, schemas
+from pyollama.server.values import keep_alive
 from pyollama.types import Message, Tool, ToolCall
 
 
@@ -57,7 +58,7 @@ def test_chat() -> None:
     ],
 )
 def test_keep_alive(value: Any, seconds: float | None) -> None:
-    assert convert.keep_alive(value) == seconds
+    assert keep_alive(value) == seconds
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_keep_alive(value: Any, seconds: float | None) -> None:
 )
 def test_bad_keep_alive(value: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        convert.keep_alive(value)
+        keep_alive(value)
 
 
 @pytest.mark.parametrize("value", ["yes", "", "High", 1, {}])

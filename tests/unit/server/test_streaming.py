@@ -9,8 +9,15 @@ import pytest
 from starlette.requests import ClientDisconnect
 from tests.unit.server.asgi import Exchange
 
-from pyollama.errors import EngineError, InvalidRequest
-from pyollama.server.streaming import BODY_SEND, answer, encode_json
+from pyollama.errors import EngineError, InvalidRequest, PyollamaError
+from pyollama.server.streaming import (
+    BODY_SEND,
+    JSON_TYPE,
+    answer,
+    answer_events,
+    encode_json,
+    sse,
+)
 
 
 class Upper:
@@ -126,3 +133,31 @@ async def test_lines_go_past_the_middleware() -> None:
     await answer(words("a"), Upper(), stream=True)(scope, between._receive, between._send)
     assert [message["type"] for message in between.sent] == ["http.response.start"]
     assert [message["body"] for message in server.sent] == [b'"A"\n', b""]
+
+
+class Spoken(Upper):
+    """The same as server-sent events."""
+
+    def frame(self, event: str) -> bytes:
+        return sse(super().frame(event)) if event else b""
+
+    def failure(self, error: PyollamaError) -> bytes:
+        return sse(encode_json({"failed": error.message}))
+
+
+async def test_server_sent_events() -> None:
+    response = answer_events(words("a", "", "b"), Spoken(), stream=True)
+    exchange = await Exchange().run(response)
+    assert exchange.header("content-type") == "text/event-stream"
+    assert exchange.bodies == [b'data: "A"\n\n', b'data: "B"\n\n', b""]
+
+
+async def test_server_sent_events_fail_in_their_own_form() -> None:
+    response = answer_events(words("a", EngineError("no")), Spoken(), stream=True)
+    exchange = await Exchange().run(response)
+    assert exchange.bodies == [b'data: "A"\n\n', b'data: {"failed":"no"}\n\n', b""]
+
+
+async def test_events_of_an_answer_that_is_not_streamed_are_one_object() -> None:
+    exchange = await Exchange().run(answer_events(words("a", "b"), Spoken(), stream=False))
+    assert (exchange.header("content-type"), exchange.content) == (JSON_TYPE, b'["a","b"]')

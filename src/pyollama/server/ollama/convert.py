@@ -7,10 +7,10 @@ import binascii
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
-from pyollama.durations import LONGEST, SECOND, parse_duration
 from pyollama.errors import InvalidRequest
 from pyollama.server.callers import Caller
 from pyollama.server.ollama import schemas
+from pyollama.server.values import check_logprobs, keep_alive
 from pyollama.types import (
     JSON,
     ChatRequest,
@@ -27,8 +27,6 @@ from pyollama.types import (
 _LEVELS = ("high", "medium", "low", "max")
 _THINK_VALUES = '"high", "medium", "low", "max", true, or false'
 _SOMEBODY = Caller()
-_LONGEST = LONGEST / SECOND
-_GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 
 
 class _Common(TypedDict):
@@ -142,20 +140,6 @@ def messages(bodies: Iterable[schemas.Message]) -> tuple[Message, ...]:
     )
 
 
-def keep_alive(value: Any) -> float | None:
-    """Seconds; a number counts seconds, a text is a duration."""
-    if value is None:
-        return None
-    if isinstance(value, bool | list | dict):
-        raise InvalidRequest(f"Unsupported type: '{_GO_TYPES[type(value)]}'", field="keep_alive")
-    if isinstance(value, int | float):
-        return float(max(-_LONGEST, min(value, _LONGEST)))
-    try:
-        return parse_duration(value) / SECOND
-    except ValueError as error:
-        raise InvalidRequest(f"keep_alive: {error}", field="keep_alive") from error
-
-
 def think(value: Any) -> bool | str | None:
     if value is None or isinstance(value, bool) or value in _LEVELS:
         return value  # type: ignore[no-any-return]
@@ -167,8 +151,7 @@ def think(value: Any) -> bool | str | None:
 
 
 def _common(body: schemas.Generation, caller: Caller) -> _Common:
-    if not 0 <= body.top_logprobs <= 20:
-        raise InvalidRequest("top_logprobs must be between 0 and 20", field="top_logprobs")
+    check_logprobs(body.top_logprobs)
     return _Common(
         model=body.model,
         files=caller.files,
