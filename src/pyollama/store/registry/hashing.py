@@ -64,7 +64,8 @@ class Follower:
                 self._follow(part)
                 if self._stopped.is_set():
                     return
-                self._partial.sync()
+                self._partial.begin_sync(part)
+            self._partial.sync()
         except BaseException as error:
             self._error = error
 
