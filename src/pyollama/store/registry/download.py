@@ -108,7 +108,6 @@ class Download:
             if comparer.changed:
                 found = follower.again_from(number)
             if found == self._wanted:
-                self._partial.sync()
                 return
         self._partial.discard()
         raise DigestMismatch(

@@ -56,6 +56,7 @@ class Follower:
         del self._restarts[number:]
         for part in self._partial.parts[number:]:
             self._follow(part)
+        self._partial.sync()
         return self.digest()
 
     def _run(self) -> None:
