@@ -89,8 +89,10 @@ def _shape(schema: Any) -> dict[str, tuple[str, Any]] | _Items | None:
 
 
 def _merged(before: Any, after: Any) -> Any:
+    """What a repeated key comes to; changes ``before``, since a copy for each would be dear."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return before | after
+        before.update(after)
+        return before
     return after
 
 

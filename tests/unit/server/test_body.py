@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyollama.errors import InvalidRequest
-from pyollama.server.body import MAX_DEPTH, decode_body, parse_json
+from pyollama.server.body import MAX_DEPTH, _merged, decode_body, parse_json
 
 
 class Inner(msgspec.Struct):
@@ -111,3 +111,12 @@ def test_nesting_as_deep_as_allowed_is_read() -> None:
     assert parse_json(b"[" + b"[]," * 500 + b"[]]") == [[]] * 501
     assert parse_json(b"1" + b"[" * 500) == 1
     assert parse_json(b'"' + b"{" * 500 + b'"') == "{" * 500
+
+
+def test_repeated_objects_are_merged_without_copies() -> None:
+    """A copy for each would take time in proportion to the square of their number."""
+    before: dict[str, int] = {"a": 1, "b": 1}
+    assert _merged(before, {"b": 2}) is before
+    assert before == {"a": 1, "b": 2}
+    body = "{" + ",".join(f'"options":{{"a{n}":1}}' for n in range(20_000)) + "}"
+    assert len(decode_body(body.encode(), Sample).options) == 20_000
