@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -18,6 +19,8 @@ from pyollama.server.errors import status_of
 from pyollama.server.hosts import LocalHosts, is_loopback
 from pyollama.server.middleware import AccessLog, CleanPath, Cors, HostCheck, page_of_redirect
 from pyollama.server.ollama.routes import OllamaRoutes
+from pyollama.server.openai.errors import error_response, page_not_found
+from pyollama.server.openai.routes import OpenAIRoutes
 from pyollama.server.origins import Origins
 from pyollama.server.streaming import BODY_SEND, error_body, json_response
 from pyollama.service.services import Services
@@ -28,7 +31,8 @@ _log = logging.getLogger(__name__)
 def create_app(services: Services, settings: Settings) -> FastAPI:
     """The ASGI application over ``services``, which belong to the caller."""
     app = _Application(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
-    for path, methods, handler in OllamaRoutes(services, settings).table():
+    tables = OllamaRoutes(services, settings).table(), OpenAIRoutes(services, settings).table()
+    for path, methods, handler in chain(*tables):
         app.add_api_route(path, handler, methods=methods, response_model=None)
     app.add_exception_handler(PyollamaError, _on_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
@@ -77,11 +81,13 @@ async def _on_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status >= 500:
         _log.warning("%s %s: %s", request.method, request.url.path, error)
+    if _is_openai(request):
+        return error_response(error)
     return json_response(error_body(error.message), status)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    """Unknown paths and methods, in plain text; a path with a slash too many is sent on."""
+    """Unknown paths and methods; a path with a slash too many is sent on."""
     path = request.url.path
     methods = methods_for(request.app, path)
     if methods:
@@ -90,7 +96,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     bare = path.rstrip("/")
     if path != bare and request.method in methods_for(request.app, bare):
         return _sent_on(request, bare)
+    if _is_openai(request):
+        return page_not_found(request.method, path)
     return Response("404 page not found", 404, headers={"content-type": "text/plain"})
+
+
+def _is_openai(request: Request) -> bool:
+    return request.url.path.startswith("/v1/")
 
 
 def _sent_on(request: Request, path: str) -> Response:
@@ -106,6 +118,9 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _on_bug(_: Request, __: Exception) -> Response:
+async def _on_bug(request: Request, _: Exception) -> Response:
     """The exception itself is logged by the server, which sees it after this answer."""
-    return json_response(error_body("internal error, see the server's log"), 500)
+    error = PyollamaError("internal error, see the server's log")
+    if _is_openai(request):
+        return error_response(error)
+    return json_response(error_body(error.message), 500)

@@ -93,6 +93,11 @@ class ModelService:
             for entry in self._pool.ps()
         ]
 
+    async def find(self, name: str, *, files: bool = False) -> StoredModel:
+        """The model that ``name`` means; with ``files`` it may be a file of this machine."""
+        _require(name)
+        return await find_to_show(self._store, name, files=files)
+
     async def show(
         self,
         name: str,

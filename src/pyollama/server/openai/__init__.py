@@ -1,0 +1,1 @@
+"""OpenAI's dialect: the routes below ``/v1``."""
