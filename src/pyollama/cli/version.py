@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
-
 import click
 
 from pyollama import __version__
+from pyollama.client import Client
 from pyollama.config import Settings
+from pyollama.errors import ClientError
 
 
 def show_version() -> None:
@@ -23,21 +21,7 @@ def show_version() -> None:
 
 
 def _server_version(url: str) -> str | None:
-    # The full client takes longer to import than this command may take altogether.
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        from pyollama.client import Client
-        from pyollama.errors import ClientError
-
-        try:
-            return Client(url).version()
-        except ClientError:
-            return None
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/api/version")
-        return str(json.load(connection.getresponse())["version"])
-    except (OSError, HTTPException, ValueError, KeyError):
+        return Client(url, connect_timeout=5).version()
+    except (ClientError, KeyError):
         return None
-    finally:
-        connection.close()
