@@ -91,9 +91,11 @@ def origin_of(url: httpx.URL) -> Origin:
 def joined(asked: httpx.URL, place: str) -> httpx.URL:
     """Where ``place`` leads, which may be relative to ``asked``; ``ValueError`` if nowhere."""
     try:
-        return asked.join(place)
-    except httpx.InvalidURL as error:
+        url = asked.join(place)
+        host_and_port(url)  # httpx notices some mistakes only when it is asked for the host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{error}") from error
+    return url
 
 
 def host_and_port(url: httpx.URL) -> str:
