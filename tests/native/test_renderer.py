@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,3 +94,28 @@ def test_nothing_is_left_when_it_is_closed() -> None:
     assert len(processes()) == before
     with pytest.raises(EngineClosed):
         renderer.check(GOOD)
+
+
+SERVER = """
+import threading, time
+from pyollama.templating.renderer import Renderer
+from pyollama.templating.wire import Source
+renderer = Renderer(seconds=600)
+renderer.check(Source("x"))
+endless = "{% for i in range(100000) %}" * 4 + "{% endfor %}" * 4
+messages = '{"messages": [{"role": "user", "content": "x"}]}'
+threading.Thread(target=renderer.render, args=(Source(endless), messages), daemon=True).start()
+print(renderer._child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_process_ends_with_its_server() -> None:
+    """Even in the middle of a template that has no end."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        child = psutil.Process(int(server.stdout.readline()))
+        server.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child.wait(60)
+    assert not child.is_running()
