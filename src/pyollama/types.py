@@ -357,7 +357,7 @@ class Delta(msgspec.Struct, frozen=True, tag=True):
 
 
 class Truncated(msgspec.Struct, frozen=True):
-    """How much of a prompt was dropped so that it fits, in tokens."""
+    """How much of an input was dropped so that it fits, and what is left of it, in tokens."""
 
     dropped: int
     kept: int
@@ -367,7 +367,8 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     """Terminal event of an answer.
 
     ``tail`` is the output that only the end itself set free, to be shown before the end;
-    ``context`` are the tokens of prompt and answer.
+    ``context`` are the tokens of prompt and answer; ``shifted`` is how many tokens were dropped
+    because the context was full while the answer was written.
     """
 
     reason: Literal["stop", "length", "load", "unload"]
@@ -377,6 +378,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     load_duration: int = 0
     context: tuple[int, ...] = ()
     truncated: Truncated | None = None
+    shifted: int = 0
 
 
 class Rendered(msgspec.Struct, frozen=True, tag=True):

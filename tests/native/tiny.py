@@ -104,9 +104,10 @@ def _write(
     n_layer: int,
     fill: Callable[[gguf.GGUFWriter, _Weights], None],
     split_every: int = 0,
+    n_ctx_train: int = N_CTX_TRAIN,
 ) -> Path:
     writer = gguf.GGUFWriter(path, arch, split_max_tensors=split_every)
-    writer.add_context_length(N_CTX_TRAIN)
+    writer.add_context_length(n_ctx_train)
     writer.add_embedding_length(N_EMBD)
     writer.add_block_count(n_layer)
     fill(writer, _Weights(writer, seed=len(arch)))
@@ -134,12 +135,14 @@ def llama_like(
     n_layer: int = 2,
     n_extra: int = 0,
     split_every: int = 0,
+    n_ctx_train: int = N_CTX_TRAIN,
 ) -> Path:
     """A decoder with a plain KV cache; ``qwen2`` has biases in its attention.
 
     No special token is ever among its forty likeliest, so that answers only end at a limit. With
     ``pooling`` it is one for embeddings, ``n_extra`` makes the vocabulary larger. With
-    ``split_every`` it is several files of so many tensors, named after ``path``.
+    ``split_every`` it is several files of so many tensors, named after ``path``. ``n_ctx_train``
+    is the longest context that it claims to know.
     """
 
     def fill(writer: gguf.GGUFWriter, weights: _Weights) -> None:
@@ -156,7 +159,7 @@ def llama_like(
             weights.ones(f"blk.{i}.ffn_norm.weight")
             weights.gated_ffn(f"blk.{i}")
 
-    return _write(path, arch, n_layer, fill, split_every)
+    return _write(path, arch, n_layer, fill, split_every, n_ctx_train)
 
 
 def gemma3_like(path: Path) -> Path:

@@ -39,8 +39,9 @@ def fit_history(
 ) -> FittedHistory:
     """The prompt of ``turn`` without its oldest messages, as many as must go.
 
-    System messages stay, and so does the last message, even if it is too long by itself. Fewer
-    messages are taken to make a shorter prompt, so a few renderings find the place to cut.
+    System messages stay, and so do the last one of the user and the last message of all, even if
+    they are too long by themselves. Fewer messages are taken to make a shorter prompt, so a few
+    renderings find the place to cut.
     """
 
     def cut(start: int) -> Turn:
@@ -67,9 +68,10 @@ def fit_history(
 
 
 def _without(messages: Sequence[Message], start: int) -> tuple[Message, ...]:
-    """``messages`` from ``start`` on, and the system messages before it."""
-    system = (message for message in messages[:start] if message.role == "system")
-    return (*system, *messages[start:])
+    """``messages`` from ``start`` on, the system messages before it, and the user's last one."""
+    asked = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+    kept = (m for i, m in enumerate(messages[:start]) if m.role == "system" or i == asked)
+    return (*kept, *messages[start:])
 
 
 def prompt_tokens(text: str, tokenizer: Tokenizer) -> list[int]:
@@ -103,7 +105,11 @@ def fit_tokens(
     if len(tokens) <= room:
         return list(tokens), None
     if not shift:
-        raise ContextLengthExceeded(_TOO_LONG, prompt_tokens=len(tokens), context_length=n_ctx)
+        raise ContextLengthExceeded(
+            f"{_TOO_LONG} (the prompt has {len(tokens)} tokens, the context {n_ctx})",
+            prompt_tokens=len(tokens),
+            context_length=n_ctx,
+        )
     keep = min(len(tokens) if n_keep < 0 else n_keep + add_bos, room)
     limit = n_ctx - max((n_ctx - keep) // 2, 1)
     cut = [*tokens[:keep], *tokens[len(tokens) - (limit - keep) :]]

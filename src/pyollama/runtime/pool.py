@@ -19,7 +19,7 @@ from pyollama.engine.interface import EngineLike
 from pyollama.errors import Busy, EngineClosed, OutOfMemory
 from pyollama.runtime.fit import Placement, Wish
 from pyollama.store.model import StoredModel
-from pyollama.types import LoadOptions
+from pyollama.types import EngineInfo, LoadOptions
 
 _log = logging.getLogger(__name__)
 _FOR_EVER = 100 * 365 * 86400.0
@@ -161,6 +161,17 @@ class ModelPool:
         ]
         far = now + timedelta(seconds=2 * _FOR_EVER)
         return sorted(rows, key=lambda row: row.expires_at or far, reverse=True)
+
+    def context_of(self, model: StoredModel, options: LoadOptions) -> tuple[int, EngineInfo | None]:
+        """The context that a request would have now, and the engine if it is loaded already.
+
+        What is not loaded yet may get less, where memory is short.
+        """
+        wish = self._loader.wish(model, options)
+        entry = self._entries.get(wish.key)
+        if entry and entry.engine and not entry.retiring and entry.meets(wish):
+            return min(wish.n_ctx, entry.engine.info.n_ctx), entry.engine.info
+        return min(wish.n_ctx, model.details.context_length or wish.n_ctx), None
 
     def expire(self, model: StoredModel) -> None:
         """Unload the weights of ``model`` as soon as no request uses them."""

@@ -131,6 +131,7 @@ class Answering:
             load_duration=self.ready - self.started,
             context=context,
             truncated=fitted.truncated,
+            shifted=generation.shifted,
         )
 
 

@@ -17,19 +17,23 @@ from pyollama.service.library import Resolver, find_to_embed
 from pyollama.service.options import merge
 from pyollama.service.texts import TextSides
 from pyollama.service.vocabulary import Vocabulary
-from pyollama.types import Embedded, EmbeddingRequest, EmbedRequest
+from pyollama.types import Embedded, EmbeddingRequest, EmbedRequest, Truncated
 
 _SMALLEST_NORM = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One row per text; no rows for a request that only loads the model. Times are nanoseconds."""
+    """One row per text; no rows for a request that only loads the model. Times are nanoseconds.
+
+    ``truncated`` counts the tokens of all texts that were too long, if there were any.
+    """
 
     vectors: NDArray[np.float32]
     prompt_tokens: int = 0
     total_duration: int = 0
     load_duration: int = 0
+    truncated: Truncated | None = None
 
 
 class EmbedService:
@@ -59,7 +63,7 @@ class EmbedService:
                     model=request.model,
                 )
             vocabulary = await self._texts.vocabulary(model)
-            inputs = await asyncio.to_thread(
+            inputs, truncated = await asyncio.to_thread(
                 _tokenize, vocabulary, request.inputs, loaded.n_ctx, request.truncate
             )
             embedded = await loaded.engine.embed(EmbedRequest(next_id(), inputs))
@@ -68,23 +72,28 @@ class EmbedService:
             embedded.usage.prompt_tokens,
             time.monotonic_ns() - started,
             ready - started,
+            truncated,
         )
 
 
 def _tokenize(
     vocabulary: Vocabulary, texts: Sequence[str], n_ctx: int, truncate: bool
-) -> list[list[int]]:
+) -> tuple[list[list[int]], Truncated | None]:
+    dropped = kept = 0
     inputs = vocabulary.tokenize_all(texts)
     for index, (text, tokens) in enumerate(zip(texts, inputs, strict=True)):
         if len(tokens) > n_ctx:
             if not truncate:
                 raise ContextLengthExceeded(
-                    "the input length exceeds the context length",
+                    "the input length exceeds the context length "
+                    f"(the input has {len(tokens)} tokens, the context {n_ctx})",
                     prompt_tokens=len(tokens),
                     context_length=n_ctx,
                 )
             inputs[index] = _cut(vocabulary, text, tokens, n_ctx)
-    return inputs
+            dropped += len(tokens) - len(inputs[index])
+            kept += len(inputs[index])
+    return inputs, Truncated(dropped, kept) if dropped else None
 
 
 def _cut(vocabulary: Vocabulary, text: str, tokens: list[int], n_ctx: int) -> list[int]:

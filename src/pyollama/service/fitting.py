@@ -49,7 +49,7 @@ class Room:
     def completion(self, turn: Turn, before: str) -> FittedPrompt:
         """The same for a single prompt that goes on after the text ``before``."""
         fitted = self._history(self.side.format.complete, turn)
-        return self._fitted(fitted, before + fitted.prompt.text)
+        return self._fitted(fitted, before + fitted.prompt.text, continued=bool(before))
 
     def prompt(self, turn: Turn, prompt: Prompt) -> FittedPrompt:
         """A prompt that is rendered already."""
@@ -58,20 +58,40 @@ class Room:
     def _history(self, render: Callable[[Turn], Prompt], turn: Turn) -> FittedHistory:
         if not self.truncate:
             return FittedHistory(render(turn), turn)
-        return fit_history(render, turn, self.side.vocabulary, self.n_ctx)
-
-    def _fitted(self, fitted: FittedHistory, text: str, *, may_cut: bool = True) -> FittedPrompt:
         vocabulary = self.side.vocabulary
-        prompt, turn, truncated = replace(fitted.prompt, text=text), fitted.turn, fitted.truncated
-        tokens = prompt_tokens(text, vocabulary)
+        room = self.n_ctx - 1 - vocabulary.add_bos  # for the answer, and for what begins a text
+        return fit_history(render, turn, vocabulary, room)
+
+    def _fitted(
+        self, fitted: FittedHistory, text: str, *, may_cut: bool = True, continued: bool = False
+    ) -> FittedPrompt:
+        prompt, turn = replace(fitted.prompt, text=text), fitted.turn
+        tokens = prompt_tokens(text, self.side.vocabulary)
+        dropped = fitted.truncated.dropped if fitted.truncated else 0
         if not (self.truncate and may_cut):
             check_length(tokens, self.n_ctx)
-            return FittedPrompt(prompt, tokens, turn, truncated)
-        tokens, cut = fit_tokens(
-            tokens,
-            self.n_ctx,
-            n_keep=self.num_keep,
-            add_bos=vocabulary.add_bos,
-            shift=self.shift,
+        elif len(tokens) >= self.n_ctx:
+            several = len(turn.messages) > 1 and not continued
+            last = turn.messages[-1].content.strip() if several else ""
+            whole, tokens = len(tokens), self._cut(tokens, text, last)
+            dropped += whole - len(tokens)
+        truncated = Truncated(dropped, len(tokens)) if dropped else None
+        return FittedPrompt(prompt, tokens, turn, truncated)
+
+    def _cut(self, tokens: list[int], text: str, last: str) -> list[int]:
+        """``tokens`` without a piece; what stands before the text ``last`` stays whole.
+
+        Refused if that would leave nothing of ``last``.
+        """
+        vocabulary = self.side.vocabulary
+        n_keep, start = self.num_keep, text.rfind(last) if last else 0
+        if start > 0:
+            before = len(prompt_tokens(text[:start], vocabulary))
+            after = len(self.side.tokens(text[start + len(last) :]))
+            if (self.n_ctx - before) // 2 <= after:
+                check_length(tokens, self.n_ctx)
+            n_keep = max(n_keep, before - vocabulary.add_bos) if n_keep >= 0 else n_keep
+        kept, _ = fit_tokens(
+            tokens, self.n_ctx, n_keep=n_keep, add_bos=vocabulary.add_bos, shift=self.shift
         )
-        return FittedPrompt(prompt, tokens, turn, truncated or cut)
+        return kept

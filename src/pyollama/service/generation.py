@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pyollama.chat.interface import OutputParser
 from pyollama.engine.interface import EngineLike
 from pyollama.errors import Aborted, EngineError
-from pyollama.types import Delta, Finished, GenerateRequest, Tokens, Usage
+from pyollama.types import ContextShifted, Delta, Finished, GenerateRequest, Tokens, Usage
 
 #: An answer that has said the same so often in a row will not end by itself.
 MOST_REPEATS = 30
@@ -30,7 +30,8 @@ class Generation:
     """A run of ``engine`` over ``request``, read by ``parser``.
 
     Closing the iterator of :meth:`deltas` aborts the run. Once it is exhausted, ``finished`` says
-    how it ended and ``tail`` holds what the parser released only then. ``every_chunk`` asks for a
+    how it ended, ``tail`` holds what the parser released only then, and ``shifted`` counts the
+    tokens that the engine dropped to make room in the context. ``every_chunk`` asks for a
     piece per chunk of output even while the parser holds its text back; ``stop_loops`` ends an
     answer that only repeats itself.
     """
@@ -43,6 +44,7 @@ class Generation:
     output: list[str] = field(default_factory=list)
     tail: Delta = _NOTHING
     finished: Finished | None = None
+    shifted: int = 0
 
     async def deltas(self) -> AsyncGenerator[Delta, None]:
         started = first = time.monotonic_ns()
@@ -52,7 +54,9 @@ class Generation:
             async for event in events:
                 if isinstance(event, Finished):
                     self.finished = event
-                elif isinstance(event, Tokens):
+                elif isinstance(event, ContextShifted):
+                    self.shifted += event.discarded
+                else:
                     if not self.output:
                         first = time.monotonic_ns()
                     count += len(event.tokens)

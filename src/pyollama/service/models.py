@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pyollama.chat.names import check_names
-from pyollama.errors import InvalidRequest, TemplateError
+from pyollama.errors import InvalidOption, InvalidRequest, ModelLoadError, TemplateError
 from pyollama.runtime.pool import ModelPool
 from pyollama.service.library import find_to_show, refuse_cloud
+from pyollama.service.options import merge
 from pyollama.service.steps import stepwise
 from pyollama.service.texts import TextSides
 from pyollama.store.blobs import BlobWriter
@@ -37,7 +38,11 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class ShownModel:
-    """A model in full. ``template`` is the one that prompts are made with, Jinja or Go."""
+    """A model in full. ``template`` is the one that prompts are made with, Jinja or Go.
+
+    ``context_length`` is what a request gets that does not ask for another; 0 if the model cannot
+    be run, or only little was asked.
+    """
 
     model: StoredModel
     modelfile: str
@@ -47,6 +52,7 @@ class ShownModel:
     capabilities: tuple[str, ...]
     info: FileInfo
     projector: FileInfo | None
+    context_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,14 @@ class ModelService:
         """
         _require(name)
         model = await find_to_show(self._store, name, files=files)
-        return await asyncio.to_thread(self._shown, model, verbose, system, options or {})
+        shown = await asyncio.to_thread(self._shown, model, verbose, system, options or {})
+        return replace(shown, context_length=self._context(model)) if verbose else shown
+
+    def _context(self, model: StoredModel) -> int:
+        """0 for what cannot be run, be it for its parameters."""
+        with suppress(InvalidOption, ModelLoadError):
+            return self._pool.context_of(model, merge(model.params, {}).load)[0]
+        return 0
 
     def _shown(
         self, model: StoredModel, verbose: bool, system: str, options: Mapping[str, Any]

@@ -10,8 +10,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from pyollama.server.parts import debug_info, joined, logprob
 from pyollama.server.streaming import encode_json
 from pyollama.types import (
     JSON,
@@ -20,8 +21,8 @@ from pyollama.types import (
     Done,
     Progress,
     Rendered,
-    TokenLogprob,
     ToolCall,
+    Truncated,
 )
 
 
@@ -168,19 +169,11 @@ class Clock:
         return self._text % digits[-9:].encode()
 
 
-def joined(deltas: Iterable[Delta]) -> Delta:
-    """All pieces of an answer as one."""
-    pieces = list(deltas)
-    return Delta(
-        content="".join(piece.content for piece in pieces),
-        thinking="".join(piece.thinking for piece in pieces),
-        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
-        logprobs=tuple(entry for piece in pieces for entry in piece.logprobs),
-    )
-
-
 def metrics(end: Done) -> JSON:
-    """Durations in nanoseconds and token counts; what is zero is left out."""
+    """Durations in nanoseconds and token counts; what is zero is left out.
+
+    What had to be dropped so that all fits into the context is said last, where Ollama is silent.
+    """
     usage = end.usage
     values = {
         "total_duration": end.total_duration,
@@ -190,7 +183,16 @@ def metrics(end: Done) -> JSON:
         "eval_count": usage.completion_tokens,
         "eval_duration": usage.eval_duration,
     }
-    return {name: value for name, value in values.items() if value}
+    counted: JSON = {name: value for name, value in values.items() if value}
+    if end.truncated is not None:
+        counted["truncated"] = truncated(end.truncated)
+    if end.shifted:
+        counted["shifted"] = end.shifted
+    return counted
+
+
+def truncated(what: Truncated) -> JSON:
+    return {"dropped": what.dropped, "kept": what.kept}
 
 
 def tool_calls(calls: Iterable[ToolCall]) -> list[JSON]:
@@ -204,20 +206,4 @@ def tool_calls(calls: Iterable[ToolCall]) -> list[JSON]:
 def logprobs(output: Delta) -> JSON:
     if not output.logprobs:
         return {}
-    return {"logprobs": [_logprob(entry) for entry in output.logprobs]}
-
-
-def _logprob(entry: TokenLogprob) -> JSON:
-    value: dict[str, Any] = {"token": entry.token, "logprob": entry.logprob}
-    if entry.bytes:
-        value["bytes"] = list(entry.bytes)
-    if entry.top:
-        value["top_logprobs"] = [_logprob(other) for other in entry.top]
-    return value
-
-
-def debug_info(rendered: Rendered) -> JSON:
-    info: JSON = {"rendered_template": rendered.prompt}
-    if rendered.images:
-        info["image_count"] = rendered.images
-    return {"_debug_info": info}
+    return {"logprobs": [logprob(entry) for entry in output.logprobs]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from pyollama.server.ollama.frames import truncated
 from pyollama.server.streaming import encode_json
 from pyollama.service.embed import Embeddings
 from pyollama.service.models import ListedModel, RunningModel, ShownModel
@@ -45,6 +46,7 @@ def details(shown: ShownModel, *, basename: str = "") -> bytes:
         "capabilities": shown.capabilities,
         "modified_at": local_time(model.modified_at),
         "requires": config.requires,
+        "context_length": shown.context_length,
     }
     return encode_json(_without_empty(document, keep=("details", "model_info", "modified_at")))
 
@@ -54,6 +56,7 @@ def embeddings(model: str, result: Embeddings) -> bytes:
         "total_duration": result.total_duration,
         "load_duration": result.load_duration,
         "prompt_eval_count": result.prompt_tokens,
+        "truncated": truncated(result.truncated) if result.truncated else None,
     }
     head: JSON = {"model": model, "embeddings": result.vectors.tolist()}
     return encode_json(head | _without_empty(timing))
