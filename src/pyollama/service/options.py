@@ -115,6 +115,16 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _biases(name: str, value: Any) -> dict[int, float]:
+    """What is added to the logits of tokens, by their ids."""
+    if not isinstance(value, dict):
+        raise _bad(name, "of type object")
+    try:
+        return {int(token): _number(name, bias) for token, bias in value.items()}
+    except ValueError as error:
+        raise _bad(name, "of an object whose keys are ids of tokens") from error
+
+
 def _bad(name: str, wanted: str) -> InvalidOption:
     return InvalidOption(f'option "{name}" must be {wanted}', field=f"options.{name}")
 
@@ -141,6 +151,7 @@ _SAMPLING_KINDS: dict[str, Callable[[str, Any], Any]] = {
     "repeat_penalty": _number,
     "presence_penalty": _number,
     "frequency_penalty": _number,
+    "logit_bias": _biases,
 }
 _LOAD_KINDS: dict[str, Callable[[str, Any], Any]] = {
     "num_ctx": _integer,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pyollama.config import Settings
+from pyollama.server.body import decode_body
 from pyollama.server.callers import Callers
-from pyollama.server.openai import listing
-from pyollama.server.streaming import json_response
+from pyollama.server.openai import convert, listing, schemas
+from pyollama.server.openai.frames import ChatFrames
+from pyollama.server.streaming import answer_events, json_response
+from pyollama.service.choices import one_call, several
 from pyollama.service.services import Services
+from pyollama.types import AnswerEvent, ChatRequest
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -25,9 +29,21 @@ class OpenAIRoutes:
 
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [
+            ("/v1/chat/completions", ["POST"], self.chat_completions),
             ("/v1/models", ["GET"], self.models),
             ("/v1/models/{model:path}", ["GET"], self.model),
         ]
+
+    async def chat_completions(self, request: Request) -> Response:
+        body = decode_body(await request.body(), schemas.ChatCompletion)
+        wanted = convert.chat(body, self._callers.of(request))
+        usage = body.stream_options.include_usage
+        frames = ChatFrames(body.model, len(wanted), include_usage=usage)
+        ask = self._services.chat.answer if body.parallel_tool_calls else self._one_call
+        return answer_events(several(ask, wanted), frames, stream=body.stream)
+
+    def _one_call(self, wanted: ChatRequest) -> AsyncGenerator[AnswerEvent, None]:
+        return one_call(self._services.chat.answer(wanted))
 
     async def models(self, request: Request) -> Response:
         return json_response(listing.models(await self._services.models.stored()))

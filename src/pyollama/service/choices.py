@@ -1,0 +1,89 @@
+"""Several answers at the same time.
+
+They run as requests of their own. Those that begin alike share the prompt: the engine computes it
+for one of them, and the others fork its KV cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from pyollama.types import AnswerEvent, Delta, Done
+
+R = TypeVar("R")
+
+Choice = tuple[int, AnswerEvent]
+"""An event, and which of the answers it belongs to."""
+
+_AHEAD = 64
+"""How many events may wait to be taken before the answers wait themselves."""
+
+
+async def several(
+    ask: Callable[[R], AsyncGenerator[AnswerEvent, None]], requests: Sequence[R]
+) -> AsyncGenerator[Choice, None]:
+    """The events of all answers as they come. When one answer fails, the others are given up."""
+    if len(requests) == 1:
+        async with aclosing(ask(requests[0])) as events:
+            async for event in events:
+                yield 0, event
+        return
+    queue: asyncio.Queue[Choice | _Ended] = asyncio.Queue(_AHEAD)
+    tasks = [
+        asyncio.create_task(_follow(ask(request), index, queue))
+        for index, request in enumerate(requests)
+    ]
+    try:
+        running = len(tasks)
+        while running:
+            item = await queue.get()
+            if not isinstance(item, _Ended):
+                yield item
+            elif item.error is not None:
+                raise item.error
+            else:
+                running -= 1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Ended:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+
+async def _follow(
+    events: AsyncGenerator[AnswerEvent, None], index: int, queue: asyncio.Queue[Choice | _Ended]
+) -> None:
+    try:
+        async with aclosing(events):
+            async for event in events:
+                await queue.put((index, event))
+    except Exception as error:
+        await queue.put(_Ended(error))
+    else:
+        await queue.put(_Ended())
+
+
+async def one_call(
+    events: AsyncGenerator[AnswerEvent, None],
+) -> AsyncGenerator[AnswerEvent, None]:
+    """``events`` with no tool call but the first one."""
+    called = False
+    async with aclosing(events):
+        async for event in events:
+            delta = event.tail if isinstance(event, Done) else event
+            if not isinstance(delta, Delta) or not delta.tool_calls:
+                yield event
+                continue
+            calls = () if called else delta.tool_calls[:1]
+            called = True
+            kept = replace(delta, tool_calls=calls)
+            yield replace(event, tail=kept) if isinstance(event, Done) else kept
