@@ -106,6 +106,7 @@ class Engine:
             cue = _cue(request)
             if cue == "@broken":
                 raise NativeError("the model is broken")
+            count = -1
             for count, text in enumerate(SCRIPTS.get(cue, SCRIPTS["@hello"])):
                 if count == request.max_tokens:
                     yield _finished(request, "length", count)

@@ -7,6 +7,7 @@ for one of them, and the others fork its KV cache.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
@@ -52,6 +53,18 @@ async def several(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def best(answers: Sequence[list[AnswerEvent]], most: int) -> list[list[AnswerEvent]]:
+    """The ``most`` of ``answers`` whose tokens were likeliest on average, the best one first."""
+    return sorted(answers, key=_mean_logprob, reverse=True)[:most]
+
+
+def _mean_logprob(events: list[AnswerEvent]) -> float:
+    """An answer that says nothing comes last."""
+    deltas = (event.tail if isinstance(event, Done) else event for event in events)
+    found = [e.logprob for delta in deltas if isinstance(delta, Delta) for e in delta.logprobs]
+    return sum(found) / len(found) if found else -math.inf
 
 
 class _Ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pyollama.errors import InvalidRequest
@@ -9,7 +10,7 @@ from pyollama.server.callers import Caller
 from pyollama.server.openai import schemas
 from pyollama.server.openai.messages import messages
 from pyollama.server.values import check_logprobs, keep_alive
-from pyollama.types import JSON, ChatRequest, Priority, Tool
+from pyollama.types import JSON, ChatRequest, CompletionRequest, EmbeddingRequest, Priority, Tool
 
 _SOMEBODY = Caller()
 _MOST_CHOICES = 128
@@ -68,6 +69,97 @@ def chat(body: schemas.ChatCompletion, caller: Caller = _SOMEBODY) -> list[ChatR
         )
         for options in _options(body, most, body.n)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Requests for ``tried`` answers to every prompt in turn, of which ``n`` are wanted.
+
+    ``echo`` are the texts that go in front of the answers, one for every prompt.
+    """
+
+    requests: list[CompletionRequest]
+    n: int
+    tried: int
+    echo: list[str]
+
+
+def completions(body: schemas.Completion, caller: Caller = _SOMEBODY) -> Completions:
+    prompts = _prompts(body.prompt)
+    tried = _tried(body)
+    if len(prompts) * tried > _MOST_CHOICES:
+        raise InvalidRequest(
+            f"prompt: there can be at most {_MOST_CHOICES} answers at a time", field="prompt"
+        )
+    if body.logprobs is not None:
+        check_logprobs(body.logprobs, "logprobs")
+    if body.echo and body.logprobs is not None:
+        raise InvalidRequest(
+            "echo cannot be combined with logprobs: there are none of the prompt", field="echo"
+        )
+    ranked = tried > body.n
+    requests = [
+        CompletionRequest(
+            **_common(body, caller),
+            prompt=prompt,
+            suffix=body.suffix,
+            logprobs=body.logprobs is not None or ranked,
+            top_logprobs=body.logprobs or 0,
+            options=options,
+        )
+        for prompt in prompts
+        for options in _options(body, body.max_tokens, tried)
+    ]
+    return Completions(requests, body.n, tried, prompts if body.echo else [])
+
+
+def embeddings(body: schemas.Embeddings, caller: Caller = _SOMEBODY) -> EmbeddingRequest:
+    if body.encoding_format.lower() not in ("float", "base64"):
+        raise InvalidRequest(
+            f"Invalid value for 'encoding_format' = {body.encoding_format}. "
+            "Supported values: ['float', 'base64'].",
+            field="encoding_format",
+        )
+    if body.dimensions is not None and body.dimensions < 1:
+        raise InvalidRequest("dimensions must be at least 1", field="dimensions")
+    size = {} if body.num_ctx is None else {"num_ctx": body.num_ctx}
+    return EmbeddingRequest(
+        model=body.model,
+        files=caller.files,
+        inputs=_inputs(body.input),
+        truncate=body.truncate,
+        dimensions=body.dimensions or 0,
+        keep_alive=keep_alive(body.keep_alive),
+        options=body.options | size,
+    )
+
+
+def _inputs(value: Any) -> tuple[str, ...]:
+    if value is None or value == []:
+        raise InvalidRequest("invalid input", field="input")
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        return tuple(texts)
+    raise InvalidRequest("invalid input type", field="input")
+
+
+def _prompts(value: Any) -> list[str]:
+    if value is None:
+        return [""]
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts):
+        return texts
+    raise InvalidRequest("prompt must be a text or a list of texts", field="prompt")
+
+
+def _tried(body: schemas.Completion) -> int:
+    if body.best_of is None:
+        return body.n
+    if not body.n <= body.best_of <= _MOST_CHOICES:
+        raise InvalidRequest(f"best_of must be between n and {_MOST_CHOICES}", field="best_of")
+    if body.stream and body.best_of > body.n:
+        raise InvalidRequest("best_of cannot choose from a stream", field="best_of")
+    return body.best_of
 
 
 def _common(body: schemas.Generation, caller: Caller) -> _Common:

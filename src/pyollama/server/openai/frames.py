@@ -20,7 +20,7 @@ from pyollama.types import JSON, AnswerEvent, Delta, Done, Rendered, TokenLogpro
 
 _END = sse(b"[DONE]")
 _NOTHING = Delta()
-_FINGERPRINT = "fp_ollama"
+FINGERPRINT = "fp_ollama"
 _IDS = 999
 """How many ids of answers there are: as many as in Ollama."""
 
@@ -66,18 +66,20 @@ class AnswerFrames(ABC):
         answers: dict[int, list[AnswerEvent]] = {}
         for index, event in choices:
             answers.setdefault(index, []).append(event)
-        objects: list[JSON] = []
-        extra: JSON = {}
-        for index in sorted(answers):
-            *deltas, end = answers[index]
-            if isinstance(end, Done):
-                self._usage.add(index, end)
-            elif isinstance(end, Rendered):
-                extra = debug_info(end)
-            pieces = [event for event in deltas if isinstance(event, Delta)]
-            tail = end.tail if isinstance(end, Done) else _NOTHING
-            objects.append(self._answer(index, joined([*pieces, tail]), end))
+            if isinstance(event, Done):
+                self._usage.add(index, event)
+        shown = self._shown([answers[index] for index in sorted(answers)])
+        objects = [
+            self._answer(index, joined(_pieces_of(events)), events[-1])
+            for index, events in enumerate(shown)
+        ]
+        rendered = [event for _, event in choices if isinstance(event, Rendered)]
+        extra = debug_info(rendered[0]) if rendered else {}
         return encode_json(self._whole(objects, self._usage.json()) | extra)
+
+    def _shown(self, answers: list[list[AnswerEvent]]) -> list[list[AnswerEvent]]:
+        """Those of ``answers`` that go out."""
+        return answers
 
     def _end(self) -> bytes:
         if self._running:
@@ -108,6 +110,11 @@ class AnswerFrames(ABC):
     @abstractmethod
     def _whole(self, answers: list[JSON], usage: JSON) -> JSON:
         """All answers in one object."""
+
+
+def _pieces_of(events: list[AnswerEvent]) -> list[Delta]:
+    pieces = (event.tail if isinstance(event, Done) else event for event in events)
+    return [piece for piece in pieces if isinstance(piece, Delta)]
 
 
 class UsageSum:
@@ -188,7 +195,7 @@ class ChatFrames(AnswerFrames):
             "object": kind,
             "created": self._created,
             "model": self._model,
-            "system_fingerprint": _FINGERPRINT,
+            "system_fingerprint": FINGERPRINT,
         }
 
 

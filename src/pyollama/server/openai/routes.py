@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pyollama.config import Settings
+from pyollama.errors import InvalidRequest
 from pyollama.server.body import decode_body
 from pyollama.server.callers import Callers
 from pyollama.server.openai import convert, listing, schemas
+from pyollama.server.openai.completion_frames import CompletionFrames
 from pyollama.server.openai.frames import ChatFrames
-from pyollama.server.streaming import answer_events, json_response
+from pyollama.server.streaming import answer_events, json_response, while_connected
 from pyollama.service.choices import one_call, several
 from pyollama.service.services import Services
 from pyollama.types import AnswerEvent, ChatRequest
@@ -30,6 +32,8 @@ class OpenAIRoutes:
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [
             ("/v1/chat/completions", ["POST"], self.chat_completions),
+            ("/v1/completions", ["POST"], self.completions),
+            ("/v1/embeddings", ["POST"], self.embeddings),
             ("/v1/models", ["GET"], self.models),
             ("/v1/models/{model:path}", ["GET"], self.model),
         ]
@@ -44,6 +48,34 @@ class OpenAIRoutes:
 
     def _one_call(self, wanted: ChatRequest) -> AsyncGenerator[AnswerEvent, None]:
         return one_call(self._services.chat.answer(wanted))
+
+    async def completions(self, request: Request) -> Response:
+        body = decode_body(await request.body(), schemas.Completion)
+        wanted = convert.completions(body, self._callers.of(request))
+        frames = CompletionFrames(
+            body.model,
+            prompts=len(wanted.requests) // wanted.tried,
+            n=wanted.n,
+            tried=wanted.tried,
+            echo=wanted.echo,
+            logprobs=body.logprobs is not None,
+            include_usage=body.stream_options.include_usage,
+        )
+        events = several(self._services.generate.answer, wanted.requests)
+        return answer_events(events, frames, stream=body.stream)
+
+    async def embeddings(self, request: Request) -> Response:
+        body = decode_body(await request.body(), schemas.Embeddings)
+        wanted = convert.embeddings(body, self._callers.of(request))
+        work = self._services.embed.embed(wanted)
+        embedded = await while_connected(request.receive, work)
+        width = embedded.vectors.shape[1]
+        if wanted.dimensions > width:
+            raise InvalidRequest(
+                f"dimensions: the vectors of this model have {width}", field="dimensions"
+            )
+        as_base64 = body.encoding_format.lower() == "base64"
+        return json_response(listing.embeddings(body.model, embedded, as_base64=as_base64))
 
     async def models(self, request: Request) -> Response:
         return json_response(listing.models(await self._services.models.stored()))

@@ -102,3 +102,24 @@ class ChatCompletion(Generation, frozen=True, kw_only=True):
     function_call: Any = None
     web_search_options: Any = None
     verbosity: str = "medium"
+
+
+class Completion(Generation, frozen=True, kw_only=True):
+    prompt: Any = None
+    suffix: str = ""
+    logprobs: int | None = None
+    echo: bool = False
+    best_of: int | None = None
+
+
+class Embeddings(Body, frozen=True, kw_only=True):
+    """The last four are Ollama's."""
+
+    model: str = ""
+    input: Any = None
+    encoding_format: str = "float"
+    dimensions: int | None = None
+    truncate: bool = False
+    options: JSON = {}
+    num_ctx: int | None = None
+    keep_alive: Any = None
