@@ -87,6 +87,7 @@ EDGES = {
     "pydantic": {"server", "gateway"},
     "uvicorn": {"server", "gateway", "compose"},
     "click": {"cli"},
+    "prompt_toolkit": {"cli"},
     "rich": {"cli"},
     "llguidance": {"engine"},
     "llama_cpp": set[str](),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Spinner:
 
     def __init__(self, text: str = "") -> None:
         self._status: AbstractContextManager[object] = nullcontext()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)
@@ -74,9 +75,9 @@ class Writer:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self._terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns
-        self._wrap = WordWrap(width) if look.word_wrap and self._terminal else None
+        can_move = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._colour = can_move and not os.environ.get("NO_COLOR")
+        self._wrap = WordWrap(_columns()) if look.word_wrap and can_move else None
         self._in_thinking = False
         self._ends_with_newline = True
 
@@ -113,18 +114,26 @@ class Writer:
             newline = "" if self._ends_with_newline else "\n"
             self._write(newline + self._styled("...done thinking.\n\n", bold=True))
             if self._wrap is not None:
-                self._wrap = WordWrap(shutil.get_terminal_size().columns)
+                self._wrap = WordWrap(_columns())
 
     def _wrapped(self, text: str) -> str:
-        return text if self._wrap is None else self._wrap.feed(text)
+        if self._wrap is None:
+            return text
+        self._wrap.resize(_columns())
+        return self._wrap.feed(text)
 
     def _styled(self, text: str, *, bold: bool = False) -> str:
-        if not self._terminal:
+        if not self._colour:
             return text
         return click.style(text, fg="bright_black", bold=bold)
 
     def _write(self, text: str) -> None:
         click.echo(text, nl=False)
+
+
+def _columns() -> int:
+    """The width of the terminal at this moment."""
+    return shutil.get_terminal_size().columns
 
 
 def show_answer(frames: Iterator[JSON], look: Look) -> Answer:

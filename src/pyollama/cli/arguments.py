@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+THINK_LEVELS = ("high", "medium", "low", "max")
+
 
 def exactly(n: int, given: tuple[str, ...]) -> tuple[str, ...]:
     if len(given) != n:

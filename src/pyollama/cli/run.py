@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from pyollama.cli.answer import Look, Spinner, show_answer, statistics
-from pyollama.cli.arguments import at_least
+from pyollama.cli.arguments import THINK_LEVELS, at_least
 from pyollama.cli.connection import connect_or_start
 from pyollama.cli.main import Command
+from pyollama.cli.media import take_media
 from pyollama.cli.paths import model_named
 from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
@@ -20,9 +21,6 @@ from pyollama.durations import parse_duration
 from pyollama.errors import ApiError
 
 JSON = dict[str, Any]
-_LEVELS = ("high", "medium", "low", "max")
-
-
 _BARE = {"--think": "true", "--truncate": "true"}
 
 
@@ -77,11 +75,16 @@ def command(
         if chosen_think is not None:
             body["think"] = chosen_think
         if interactive:
-            from pyollama.cli.repl import converse
+            from pyollama.cli.conversation.loop import converse
+            from pyollama.cli.conversation.session import Session
 
-            converse(client, body, look, shown.get("messages", []))
+            converse(Session(client, body, look, shown, think_chosen=think is not None))
             return
-        _generate(client, body | {"prompt": prompt or ""}, look)
+        prompt = prompt or ""
+        if {"vision", "audio"} & set(capabilities):
+            prompt, images = take_media(prompt)
+            body |= {"images": images} if images else {}
+        _generate(client, body | {"prompt": prompt}, look)
 
 
 def _shown(client: Client, model: str, insecure: bool) -> JSON:
@@ -114,7 +117,7 @@ def _check_duration(value: str) -> str:
 
 
 def _parse_think(value: str) -> bool | str:
-    if value in _LEVELS:
+    if value in THINK_LEVELS:
         return value
     if value in ("true", "false"):
         return value == "true"
@@ -134,7 +137,7 @@ def _parse_format(value: str) -> object:
 
 def _generate(client: Client, body: JSON, look: Look) -> None:
     answer = show_answer(client.generate(body), look)
-    if body["prompt"]:
+    if body["prompt"] or body.get("images"):
         click.echo("\n")
     if look.verbose:
         click.echo(statistics(answer.last), nl=False, err=True)

@@ -17,10 +17,14 @@ class WordWrap:
     """
 
     def __init__(self, width: int) -> None:
-        self._limit = max(width - _MARGIN, 1)
-        self._longest_word = max(width - _LONGEST_WORD_MARGIN, 1)
+        self.resize(width)
         self._column = 0
         self._word = ""
+
+    def resize(self, width: int) -> None:
+        """Go on with another width, from what comes next."""
+        self._limit = max(width - _MARGIN, 1)
+        self._longest_word = max(width - _LONGEST_WORD_MARGIN, 1)
 
     def feed(self, text: str) -> str:
         """``text`` as it is to be written to the terminal."""

@@ -1,0 +1,1 @@
+"""The conversation that ``pyollama run MODEL`` holds on a terminal."""
