@@ -23,7 +23,7 @@ from pyollama.chat.gotemplate.nodes import (
     String,
     Variable,
 )
-from pyollama.chat.gotemplate.quote import quote
+from pyollama.chat.gotemplate.quote import clean, quote
 from pyollama.chat.gotemplate.values import (
     INVALID,
     FunctionError,
@@ -50,6 +50,7 @@ class Limits:
     depth: int = 100
 
 
+_LONGEST_ERROR = 4000
 _CALL = 5
 _DIRECTIVE = 10
 
@@ -92,9 +93,8 @@ class Evaluator:
         line = before.count("\n") + 1
         column = len(before[before.rfind("\n") + 1 :].encode("utf-8", "surrogatepass"))
         where = f"{self._root_name}:{line}:{column}"
-        return TemplateError(
-            f"template: {where}: executing {quote(self._name)} at <{self._node}>: {complaint}"
-        )
+        told = f"executing {quote(self._name)} at <{self._node}>: {complaint}"
+        return TemplateError(clean(f"template: {where}: {told}")[:_LONGEST_ERROR])
 
     def _spend(self, steps: int) -> None:
         self._steps -= steps
