@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,9 +12,10 @@ import click
 from pyollama.errors import PyollamaError
 
 MAX_BYTES = 100 << 20
-_PATH = re.compile(
-    r"(?:[a-zA-Z]:)?(?:\./|/|\\)(?:\\.|[^\s\\]){0,4096}?\.(?:jpe?g|png|webp|wav)\b", re.IGNORECASE
-)
+_WORD = re.compile(r"(?:\\.|[^\s\\])+")
+_BEGIN = re.compile(r"(?:[a-zA-Z]:)?(?:\./|/|\\)")
+_END = re.compile(r"\.(?:jpe?g|png|webp|wav)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'((?:\./|/)[^'\n]*\.(?:jpe?g|png|webp|wav))'", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)")
 _SNIFFED = 12
 
@@ -26,7 +28,7 @@ def take_media(text: str) -> tuple[str, list[str]]:
     :class:`PyollamaError`.
     """
     found = []
-    for written in dict.fromkeys(_PATH.findall(text)):
+    for written in dict.fromkeys((*_QUOTED.findall(text), *_paths(text))):
         path = _existing(written)
         if path is None:
             continue
@@ -40,8 +42,19 @@ def take_media(text: str) -> tuple[str, list[str]]:
 
 def names_media(text: str) -> bool:
     """Whether ``text`` begins with the path of a medium that exists."""
-    written = _PATH.match(text)
-    return written is not None and _existing(written[0]) is not None
+    written = next(_paths(text), "")
+    return text.startswith(written) and _existing(written) is not None
+
+
+def _paths(text: str) -> Iterator[str]:
+    """What looks like the path of a medium, as it is written. Takes time that is linear."""
+    for word in _WORD.finditer(text):
+        position = word.start()
+        while (begin := _BEGIN.search(text, position, word.end())) and (
+            end := _END.search(text, begin.end(), word.end())
+        ):
+            yield text[begin.start() : end.end()]
+            position = end.end()
 
 
 def _existing(written: str) -> Path | None:

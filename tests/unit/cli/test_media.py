@@ -41,6 +41,11 @@ def test_paths_are_taken_out_of_the_text(folder: Path, capsys: pytest.CaptureFix
     assert f"Added audio '{folder}/sound.wav'\n" in said
 
 
+def test_blanks_may_stand_in_quotes(folder: Path) -> None:
+    text, images = take_media(f"look: '{folder}/two (1) words.JPG'")
+    assert (text, images) == ("look:", [encoded(_JPEG)])
+
+
 def test_an_image_counts_once(folder: Path) -> None:
     text, images = take_media(f"{folder}/a.png and {folder}/a.png")
     assert (text, images) == ("and", [encoded(_PNG)])
