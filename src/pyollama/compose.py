@@ -23,15 +23,20 @@ from pyollama.chat.gotemplates import GoTemplate
 from pyollama.chat.jinja import JinjaTemplate
 from pyollama.config import Settings
 from pyollama.convert.process import Converter, quantize
+from pyollama.runtime import devices
 from pyollama.runtime.fit import Policy
 from pyollama.runtime.loader import ModelLoader
 from pyollama.runtime.pool import ModelPool
 from pyollama.server.app import create_app
+from pyollama.service.active import ActiveRequests
 from pyollama.service.chat import ChatService
 from pyollama.service.embed import EmbedService
 from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
+from pyollama.service.prompts import PromptService
+from pyollama.service.scoring import ScoringService
 from pyollama.service.services import Services
+from pyollama.service.status import StatusService
 from pyollama.service.texts import TextSides
 from pyollama.service.transfers import TransferService
 from pyollama.service.vocabulary import NativeVocabulary, Vocabularies, Vocabulary
@@ -112,12 +117,17 @@ def build(settings: Settings) -> Application:
         prefer_go=settings.go_template,
     )
     pool = _pool(settings)
+    requests = ActiveRequests()
     services = Services(
-        chat=ChatService(store, pool, texts),
-        generate=GenerateService(store, pool, texts),
+        chat=ChatService(store, pool, texts, requests),
+        generate=GenerateService(store, pool, texts, requests),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
         transfers=TransferService(store, _places(settings, store)),
+        prompts=PromptService(store, texts),
+        scoring=ScoringService(store, pool, texts),
+        status=StatusService(pool, requests, devices.hardware),
+        requests=requests,
     )
     return Application(settings, store, pool, services, renderer, create_app(services, settings))
 

@@ -176,7 +176,8 @@ class Usage(msgspec.Struct, frozen=True):
     """What one request cost.
 
     ``prompt_tokens`` includes ``cached_tokens``. Of ``draft_tokens`` that were computed ahead
-    ``accepted_tokens`` became part of the answer; those are among ``completion_tokens``.
+    ``accepted_tokens`` became part of the answer; those are among ``completion_tokens``, and so are
+    the ``thinking_tokens`` before the answer, which only the reader of the answer can tell.
     """
 
     prompt_tokens: int = 0
@@ -187,6 +188,7 @@ class Usage(msgspec.Struct, frozen=True):
     eval_duration: int = 0
     draft_tokens: int = 0
     accepted_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 FinishReason = Literal["stop", "length", "aborted"]
@@ -297,7 +299,7 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     (any other value is refused when the model is about to run); ``keep_alive`` is in seconds
     (negative: for ever, ``None``: as it is); ``render_only`` asks for the prompt, not the answer;
     ``priority`` and ``key`` are those of :class:`GenerateRequest`; with ``files`` the ``model`` may
-    be a file of this machine.
+    be a file of this machine; ``id`` is what the caller knows the request by.
     """
 
     model: str
@@ -313,6 +315,7 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     render_only: bool = False
     priority: Priority = "normal"
     key: str = ""
+    id: str = ""
 
 
 class ChatRequest(GenerationOptions, frozen=True, kw_only=True):
@@ -343,6 +346,28 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     truncate: bool = True
     dimensions: int = 0
     normalize: bool = True
+    keep_alive: float | None = None
+    options: JSON = msgspec.field(default_factory=dict)
+
+
+class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how likely ``text`` is after ``prompt``. See :class:`GenerationOptions`."""
+
+    model: str
+    files: bool = False
+    text: str
+    prompt: str = ""
+    keep_alive: float | None = None
+    options: JSON = msgspec.field(default_factory=dict)
+
+
+class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how well each document answers the query. See :class:`GenerationOptions`."""
+
+    model: str
+    files: bool = False
+    query: str
+    documents: tuple[str, ...]
     keep_alive: float | None = None
     options: JSON = msgspec.field(default_factory=dict)
 

@@ -28,11 +28,15 @@ from pyollama.runtime.fit import Policy
 from pyollama.runtime.loader import ModelLoader
 from pyollama.runtime.pool import ModelPool
 from pyollama.server.app import create_app
+from pyollama.service.active import ActiveRequests
 from pyollama.service.chat import ChatService
 from pyollama.service.embed import EmbedService
 from pyollama.service.generate import GenerateService
 from pyollama.service.models import ModelService
+from pyollama.service.prompts import PromptService
+from pyollama.service.scoring import ScoringService
 from pyollama.service.services import Services
+from pyollama.service.status import StatusService
 from pyollama.service.texts import TextSides
 from pyollama.service.transfers import TransferService
 from pyollama.service.vocabulary import Vocabularies, Vocabulary
@@ -152,8 +156,8 @@ def _finished(request: GenerateRequest, reason: str, count: int) -> Finished:
 class ByteVocabulary:
     """Every byte is a token."""
 
-    add_bos = False
-    bos = -1
+    add_bos = add_eos = add_sep = False
+    bos = sep = -1
     n_vocab = 256
 
     def tokenize(
@@ -200,12 +204,17 @@ def make_world(folder: Path) -> World:
     loader = ModelLoader(Policy(), WorkerLimits(), hardware=lambda: machine, start=start)
     pool = ModelPool(loader)
     texts = TextSides(Vocabularies(lambda path: ByteVocabulary()), _no_jinja)
+    requests = ActiveRequests()
     services = Services(
-        chat=ChatService(store, pool, texts),
-        generate=GenerateService(store, pool, texts),
+        chat=ChatService(store, pool, texts, requests),
+        generate=GenerateService(store, pool, texts, requests),
         embed=EmbedService(store, pool, texts),
         models=ModelService(store, pool, texts),
         transfers=TransferService(store, Places(Network(), lambda data: "", Hub(), store)),
+        prompts=PromptService(store, texts),
+        scoring=ScoringService(store, pool, texts),
+        status=StatusService(pool, requests, lambda: machine),
+        requests=requests,
     )
     return World(create_app(services, Settings()), store, pool, engines)
 

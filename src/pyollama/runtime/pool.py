@@ -162,6 +162,15 @@ class ModelPool:
         far = now + timedelta(seconds=2 * _FOR_EVER)
         return sorted(rows, key=lambda row: row.expires_at or far, reverse=True)
 
+    @property
+    def queue(self) -> tuple[int, int]:
+        """How many requests wait for a model to be loaded, and how many may."""
+        return self._waiting, self._max_queue
+
+    def engines(self) -> list[tuple[StoredModel, EngineLike | None]]:
+        """What is in memory, or on its way: then there is no engine yet."""
+        return [(entry.model, entry.engine) for entry in self._entries.values()]
+
     def context_of(self, model: StoredModel, options: LoadOptions) -> tuple[int, EngineInfo | None]:
         """The context that a request would have now, and the engine if it is loaded already.
 

@@ -22,6 +22,7 @@ from pyollama.server.ollama.routes import OllamaRoutes
 from pyollama.server.openai.errors import error_response, page_not_found
 from pyollama.server.openai.routes import OpenAIRoutes
 from pyollama.server.origins import Origins
+from pyollama.server.own.routes import OwnRoutes
 from pyollama.server.streaming import BODY_SEND, error_body, json_response
 from pyollama.service.services import Services
 
@@ -31,7 +32,11 @@ _log = logging.getLogger(__name__)
 def create_app(services: Services, settings: Settings) -> FastAPI:
     """The ASGI application over ``services``, which belong to the caller."""
     app = _Application(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
-    tables = OllamaRoutes(services, settings).table(), OpenAIRoutes(services, settings).table()
+    tables = (
+        OllamaRoutes(services, settings).table(),
+        OwnRoutes(services, settings).table(),
+        OpenAIRoutes(services, settings).table(),
+    )
     for path, methods, handler in chain(*tables):
         app.add_api_route(path, handler, methods=methods, response_model=None)
     app.add_exception_handler(PyollamaError, _on_error)

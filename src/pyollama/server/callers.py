@@ -16,6 +16,9 @@ from pyollama.types import Priority
 PRIORITY = "X-Pyollama-Priority"
 """Header: ``interactive``, ``normal`` or ``batch``."""
 
+USAGE = "X-Pyollama-Usage"
+"""Header: ``true`` asks for all that is counted at the end of an answer."""
+
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
 """Headers that proxies and browsers add."""
 
@@ -28,12 +31,14 @@ _PRIORITIES: dict[str, Priority] = {name: name for name in get_args(Priority)}
 class Caller(NamedTuple):
     """See ``priority`` and ``key`` of :class:`~pyollama.types.GenerateRequest`.
 
-    ``files``: whether it may name files of this machine as models.
+    ``files``: whether it may name files of this machine as models. ``request_id`` is the one that
+    the answer carries in its headers.
     """
 
     priority: Priority = "normal"
     key: str = ""
     files: bool = False
+    request_id: str = ""
 
 
 class Callers:
@@ -50,7 +55,8 @@ class Callers:
     def of(self, request: Request) -> Caller:
         """Raises :class:`InvalidRequest` for a priority that there is not."""
         priority = _priority(request.headers.get(PRIORITY, "normal"))
-        return Caller(priority, self._key(request), self.may_name_files(request))
+        number = getattr(request.state, "request_id", "")
+        return Caller(priority, self._key(request), self.may_name_files(request), number)
 
     def may_name_files(self, request: Request) -> bool:
         """A proxy on this machine and a page in a browser are not programs on this machine."""
@@ -72,6 +78,10 @@ class Callers:
             digest = hashlib.blake2b(token.encode(), digest_size=16, key=self._salt)
             return f"token {digest.hexdigest()}"
         return f"address {request.client.host}" if request.client else ""
+
+
+def wants_usage(request: Request) -> bool:
+    return request.headers.get(USAGE, "").strip().lower() in ("1", "true")
 
 
 def _priority(name: str) -> Priority:

@@ -7,11 +7,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
 
 from pyollama.chat.interface import Turn
 from pyollama.runtime.pool import ModelPool
-from pyollama.service.answering import Answering
+from pyollama.service.active import ActiveRequest, ActiveRequests, Kind
+from pyollama.service.answering import Answering, room_of
 from pyollama.service.fitting import FittedPrompt, Room
 from pyollama.service.library import Resolver, find_to_run, find_to_unload, with_draft
 from pyollama.service.options import merge
@@ -22,20 +24,48 @@ from pyollama.types import AnswerEvent, Done, GenerationOptions, Rendered
 R = TypeVar("R", bound=GenerationOptions)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyPrompt:
+    """A prompt as it fits into a context of ``n_ctx`` tokens."""
+
+    fitted: FittedPrompt
+    n_ctx: int
+
+
 class AnswerService(ABC, Generic[R]):
     """Answers one kind of request with stored models; a subclass says what is particular to it."""
 
-    def __init__(self, store: Resolver, pool: ModelPool, texts: TextSides) -> None:
+    kind: ClassVar[Kind]
+
+    def __init__(
+        self, store: Resolver, pool: ModelPool, texts: TextSides, requests: ActiveRequests
+    ) -> None:
         self._store = store
         self._pool = pool
         self._texts = texts
+        self._requests = requests
 
-    async def answer(self, request: R) -> AsyncGenerator[AnswerEvent, None]:
+    def answer(self, request: R) -> AsyncGenerator[AnswerEvent, None]:
         """Pieces of the answer as they are written; the last event is its end.
 
         A request that asks nothing only loads the model, or with a ``keep_alive`` of 0 unloads it.
         Closing the iterator aborts the answer.
         """
+        return self._requests.follow(
+            self.kind, request, lambda active: self._answer(request, active)
+        )
+
+    async def prompt(self, request: R) -> ReadyPrompt:
+        """The prompt that :meth:`answer` would have the model read now; nothing is loaded."""
+        model = await find_to_run(self._store, request.model, files=request.files)
+        turn = self._turn(model, request)
+        options = merge(model.params, request.options)
+        n_ctx, info = self._pool.context_of(model, options.load)
+        side = await self._side(model, request)
+        room = room_of(side, n_ctx, request, options, info is None or info.can_shift)
+        return ReadyPrompt(await asyncio.to_thread(self._fitted, room, request, turn), n_ctx)
+
+    async def _answer(self, request: R, active: ActiveRequest) -> AsyncGenerator[AnswerEvent, None]:
         started = time.monotonic_ns()
         asks = self._asks(request)
         if not asks and request.keep_alive == 0:
@@ -50,6 +80,7 @@ class AnswerService(ABC, Generic[R]):
         model = await with_draft(self._store, model, options.draft_model)
         async with self._pool.lease(model, options.load, request.keep_alive) as loaded:
             ready = time.monotonic_ns()
+            active.state = "reading"
             if not asks:
                 yield Done(reason="load")
                 return

@@ -49,21 +49,20 @@ class Answering:
     @property
     def shift(self) -> bool:
         """Whether a full context drops its older half instead of ending the answer."""
-        wanted = self.request.shift
-        if wanted is None:
-            wanted = self.side.model.architecture not in _NO_SHIFT
-        return wanted and self.engine.info.can_shift
+        return self.room.shift
 
     @property
     def room(self) -> Room:
-        request = self.request
-        return Room(self.side, self.n_ctx, self.options.num_keep, self.shift, request.truncate)
+        return room_of(
+            self.side, self.n_ctx, self.request, self.options, self.engine.info.can_shift
+        )
 
     async def events(self, fitted: FittedPrompt) -> AsyncGenerator[AnswerEvent, None]:
         """The answer; the model may think freely before what ``format`` asks for begins."""
         generation = self._generation(fitted)
         later = fitted.prompt.constrain_later
         thinking: list[str] = []
+        thought = 0
         async with aclosing(generation.deltas()) as deltas:
             async for delta in deltas:
                 if later and delta.content:
@@ -71,12 +70,13 @@ class Answering:
                 thinking.append(delta.thinking)
                 yield delta
         if later and generation.finished is None:
+            thought = generation.thinking_tokens
             fitted = await self._after_thinking(fitted, "".join(thinking))
             generation = self._generation(fitted)
             async with aclosing(generation.deltas()) as deltas:
                 async for delta in deltas:
                     yield delta
-        yield await self._done(fitted, generation)
+        yield await self._done(fitted, generation, thought)
 
     async def _after_thinking(self, fitted: FittedPrompt, thinking: str) -> FittedPrompt:
         prompt = self.side.format.after_thinking(fitted.turn, fitted.prompt, thinking)
@@ -117,8 +117,10 @@ class Answering:
             return prompt_tokens
         return min(self.options.num_keep + self.side.vocabulary.add_bos, prompt_tokens)
 
-    async def _done(self, fitted: FittedPrompt, generation: Generation) -> Done:
+    async def _done(self, fitted: FittedPrompt, generation: Generation, thought: int) -> Done:
+        """``thought`` tokens were written by a generation before this one."""
         finished = generation.end()
+        thought += generation.thinking_tokens
         context: tuple[int, ...] = ()
         if self.continuable:
             text = fitted.prompt.text + "".join(generation.output)
@@ -126,13 +128,23 @@ class Answering:
         return Done(
             reason="length" if finished.reason == "length" else "stop",
             tail=generation.tail,
-            usage=finished.usage,
+            usage=msgspec.structs.replace(finished.usage, thinking_tokens=thought),
             total_duration=time.monotonic_ns() - self.started,
             load_duration=self.ready - self.started,
             context=context,
             truncated=fitted.truncated,
             shifted=generation.shifted,
         )
+
+
+def room_of(
+    side: TextSide, n_ctx: int, request: GenerationOptions, options: Options, can_shift: bool
+) -> Room:
+    """The room of ``request`` in a context of ``n_ctx`` tokens."""
+    shift = request.shift
+    if shift is None:
+        shift = side.model.architecture not in _NO_SHIFT
+    return Room(side, n_ctx, options.num_keep, shift and can_shift, request.truncate)
 
 
 def _with_grammar(sampling: SamplingParams, prompt: Prompt) -> SamplingParams:

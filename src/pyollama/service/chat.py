@@ -13,6 +13,8 @@ from pyollama.types import ChatRequest, Message
 class ChatService(AnswerService[ChatRequest]):
     """Continues conversations with stored models."""
 
+    kind = "chat"
+
     def _asks(self, request: ChatRequest) -> bool:
         return bool(request.messages)
 

@@ -14,6 +14,8 @@ from pyollama.types import CompletionRequest, Message
 class GenerateService(AnswerService[CompletionRequest]):
     """Completes prompts with stored models."""
 
+    kind = "generate"
+
     def _asks(self, request: CompletionRequest) -> bool:
         return bool(request.prompt)
 

@@ -31,7 +31,8 @@ class Generation:
 
     Closing the iterator of :meth:`deltas` aborts the run. Once it is exhausted, ``finished`` says
     how it ended, ``tail`` holds what the parser released only then, and ``shifted`` counts the
-    tokens that the engine dropped to make room in the context. ``every_chunk`` asks for a
+    tokens that the engine dropped to make room in the context. ``thinking_tokens`` counts with the
+    markup of the thinking. ``every_chunk`` asks for a
     piece per chunk of output even while the parser holds its text back; ``stop_loops`` ends an
     answer that only repeats itself.
     """
@@ -45,6 +46,8 @@ class Generation:
     tail: Delta = _NOTHING
     finished: Finished | None = None
     shifted: int = 0
+    thinking_tokens: int = 0
+    _undecided: int = 0
 
     async def deltas(self) -> AsyncGenerator[Delta, None]:
         started = first = time.monotonic_ns()
@@ -62,6 +65,7 @@ class Generation:
                     count += len(event.tokens)
                     self.output.append(event.text)
                     delta = self.parser.feed(event.text)
+                    self._note_thinking(delta, len(event.tokens))
                     if event.logprobs or self.every_chunk or delta != _NOTHING:
                         yield _with_logprobs(delta, event)
                     if self.stop_loops and repeats.too_many(event.text):
@@ -76,6 +80,14 @@ class Generation:
         if self.finished.reason == "aborted":
             raise Aborted("request canceled")
         return self.finished
+
+    def _note_thinking(self, delta: Delta, tokens: int) -> None:
+        """Tokens that the parser holds back belong to what it lets out next."""
+        self._undecided += tokens
+        if delta.thinking:
+            self.thinking_tokens += self._undecided
+        if delta.thinking or delta.content or delta.tool_calls:
+            self._undecided = 0
 
     def _cut_short(self, tokens: int, prompt_duration: int, first: int) -> Finished:
         usage = Usage(

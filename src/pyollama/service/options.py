@@ -172,3 +172,6 @@ _KINDS = _SAMPLING_KINDS | _LOAD_KINDS | _OTHER_KINDS
 _SAMPLING = tuple(_SAMPLING_KINDS)
 _LOAD = tuple(_LOAD_KINDS)
 _OTHER = tuple(_OTHER_KINDS)
+
+OPTION_NAMES = tuple(sorted(_KINDS))
+"""What a request may set; every other name is ignored."""

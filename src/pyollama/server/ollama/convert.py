@@ -43,6 +43,7 @@ class _Common(TypedDict):
     render_only: bool
     priority: Priority
     key: str
+    id: str
 
 
 def completion(body: schemas.Generate, caller: Caller = _SOMEBODY) -> CompletionRequest:
@@ -166,6 +167,7 @@ def _common(body: schemas.Generation, caller: Caller) -> _Common:
         render_only=body.render_only,
         priority=caller.priority,
         key=caller.key,
+        id=caller.request_id,
     )
 
 

@@ -23,6 +23,7 @@ from pyollama.types import (
     Rendered,
     ToolCall,
     Truncated,
+    Usage,
 )
 
 
@@ -30,12 +31,14 @@ class AnswerFrames(ABC):
     """Base of the two answers. A subclass says where the text of a :class:`Delta` goes.
 
     ``_around_text`` is what stands between the time and a piece of plain text, and what follows.
+    ``with_usage`` ends the answer with more than Ollama counts.
     """
 
     _around_text: ClassVar[tuple[bytes, bytes]]
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, with_usage: bool = False) -> None:
         self._model = model
+        self._with_usage = with_usage
         self._head = b'{"model":' + encode_json(model) + b',"created_at":"'
         self._clock = Clock()
 
@@ -73,6 +76,9 @@ class AnswerFrames(ABC):
     def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
         """What follows the answer, in the order of the dialect."""
 
+    def _metrics(self, end: Done) -> JSON:
+        return metrics(end) | ({"usage": usage(end.usage)} if self._with_usage else {})
+
     def _end(self, end: AnswerEvent, output: Delta) -> bytes:
         if isinstance(end, Rendered):
             return self._object(self.blank(), {"done": False} | debug_info(end), Delta())
@@ -106,7 +112,7 @@ class GenerateFrames(AnswerFrames):
         if end is not None:
             if end.context:
                 trailer["context"] = end.context
-            trailer |= metrics(end)
+            trailer |= self._metrics(end)
         if output.tool_calls:
             trailer["tool_calls"] = tool_calls(output.tool_calls)
         return trailer | logprobs(output)
@@ -129,7 +135,7 @@ class ChatFrames(AnswerFrames):
         return {"message": {"role": "", "content": ""}}
 
     def trailer(self, state: JSON, output: Delta, end: Done | None) -> JSON:
-        return state | logprobs(output) | (metrics(end) if end is not None else {})
+        return state | logprobs(output) | (self._metrics(end) if end is not None else {})
 
 
 class ProgressFrames:
@@ -189,6 +195,19 @@ def metrics(end: Done) -> JSON:
     if end.shifted:
         counted["shifted"] = end.shifted
     return counted
+
+
+def usage(used: Usage) -> JSON:
+    """Everything that is counted; the duration is nanoseconds."""
+    return {
+        "prompt_tokens": used.prompt_tokens,
+        "cached_tokens": used.cached_tokens,
+        "completion_tokens": used.completion_tokens,
+        "thinking_tokens": used.thinking_tokens,
+        "draft_tokens": used.draft_tokens,
+        "accepted_draft_tokens": used.accepted_tokens,
+        "queue_duration": used.queue_duration,
+    }
 
 
 def truncated(what: Truncated) -> JSON:

@@ -11,9 +11,10 @@ from pyollama import __version__
 from pyollama.config import Settings
 from pyollama.errors import BlobNotFound, CloudDisabled
 from pyollama.server.body import T, decode_body
-from pyollama.server.callers import Callers
+from pyollama.server.callers import Callers, wants_usage
 from pyollama.server.ollama import convert, listing, schemas
 from pyollama.server.ollama.frames import ChatFrames, GenerateFrames, ProgressFrames
+from pyollama.server.ollama.status import status
 from pyollama.server.streaming import answer, encode_json, json_response, while_connected
 from pyollama.service.services import Services
 
@@ -59,18 +60,21 @@ class OllamaRoutes:
 
     async def status(self, request: Request) -> Response:
         source = "env" if self._settings.no_cloud else "config"
-        return json_response(encode_json({"cloud": {"disabled": True, "source": source}}))
+        cloud = {"cloud": {"disabled": True, "source": source}}
+        return json_response(encode_json(cloud | status(await self._services.status.status())))
 
     async def generate(self, request: Request) -> Response:
         body = await _read(request, schemas.Generate)
         wanted = convert.completion(body, self._callers.of(request))
         events = self._services.generate.answer(wanted)
-        return answer(events, GenerateFrames(body.model), stream=body.stream)
+        frames = GenerateFrames(body.model, with_usage=wants_usage(request))
+        return answer(events, frames, stream=body.stream)
 
     async def chat(self, request: Request) -> Response:
         body = await _read(request, schemas.Chat)
         events = self._services.chat.answer(convert.chat(body, self._callers.of(request)))
-        return answer(events, ChatFrames(body.model), stream=body.stream)
+        frames = ChatFrames(body.model, with_usage=wants_usage(request))
+        return answer(events, frames, stream=body.stream)
 
     async def embed(self, request: Request) -> Response:
         wanted = convert.embedding(await _read(request, schemas.Embed), self._callers.of(request))

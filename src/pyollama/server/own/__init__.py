@@ -1,0 +1,1 @@
+"""Routes below ``/api`` that Ollama does not have, in the words of its API."""
