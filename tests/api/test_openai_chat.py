@@ -26,6 +26,10 @@ WEATHER: Any = {
 _PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
+def _named(name: str) -> Any:
+    return {"type": "function", "function": {"name": name}}
+
+
 def said(text: str) -> list[Any]:
     return [{"role": "user", "content": text}]
 
@@ -228,6 +232,56 @@ async def test_no_calls_where_none_are_wanted(world: World, client: openai.Async
     assert "weather" not in prompt
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("choice", ["required", _named("weather")])
+async def test_a_call_that_has_to_be_made(
+    world: World,
+    client: openai.AsyncOpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    choice: Any,
+    stream: bool,
+) -> None:
+    monkeypatch.setitem(
+        SCRIPTS, "@call", ('{"name": "weather", ', '"arguments": {"city": "Rome"}}')
+    )
+    body: dict[str, Any] = {"model": "tools", "messages": said("@call"), "tool_choice": choice}
+    body["tools"] = [WEATHER, {"type": "function", "function": {"name": "time"}}]
+    if stream:
+        chunks, texts = await streamed(client, **body)
+        assert texts == {0: ""}
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+        calls: Any = [call for c in chunks for call in c.choices[0].delta.tool_calls or ()]
+    else:
+        answer = await client.chat.completions.create(**body)
+        assert answer.choices[0].finish_reason == "tool_calls"
+        calls = answer.choices[0].message.tool_calls
+    (call,) = calls
+    assert call.id.startswith("call_")
+    assert (call.function.name, call.function.arguments) == ("weather", '{"city":"Rome"}')
+    (request,) = world.engines[0].requests
+    assert request.sampling.grammar is not None
+    assert request.sampling.grammar.kind == "json_schema"
+    assert ('"time"' in request.sampling.grammar.text) == (choice == "required")
+
+
+async def test_a_demanded_call_that_is_cut_short(
+    client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        SCRIPTS, "@call", ('{"name": "weather", ', '"arguments": {"city": "Rome"}}')
+    )
+    answer = await client.chat.completions.create(
+        model="tools",
+        messages=said("@call"),
+        tools=[WEATHER],
+        tool_choice="required",
+        max_completion_tokens=1,
+    )
+    (choice,) = answer.choices
+    assert (choice.finish_reason, choice.message.tool_calls) == ("length", None)
+    assert choice.message.content == '{"name": "weather", '
+
+
 async def test_response_formats(world: World, client: openai.AsyncOpenAI) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     formats: list[Any] = [
@@ -323,6 +377,9 @@ async def test_one_failure_ends_all_answers(world: World, client: openai.AsyncOp
         ("response_format.json_schema.schema", {"response_format": {"type": "json_schema"}}),
         ("tools[0].type", {"tools": [{"type": "custom"}]}),
         ("tool_choice", {"tool_choice": "required"}),
+        ("tool_choice", {"tools": [WEATHER], "tool_choice": "always"}),
+        ("tool_choice", {"tools": [WEATHER], "tool_choice": {"type": "function"}}),
+        ("tool_choice", {"tools": [WEATHER], "tool_choice": _named("time")}),
         ("modalities", {"modalities": ["text", "audio"]}),
         ("functions", {"functions": [{"name": "f"}]}),
         ("web_search_options", {"web_search_options": {"user_location": {}}}),

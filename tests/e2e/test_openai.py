@@ -17,6 +17,11 @@ from tests.e2e.server_models import made, upload
 from tests.native import tiny
 
 SETTINGS = {"OLLAMA_NUM_PARALLEL": "4", "PYOLLAMA_BUILTIN": "0"}
+TOOLS = (
+    "{{ range .Tools }}{{ .Function.Name }} {{ end }}{{ range .Messages }}<|im_start|>{{ .Role }}\n"
+    "{{ .Content }}{{ range .ToolCalls }}<tool_call>{{ json .Function }}</tool_call>{{ end }}"
+    "<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+)
 QUESTION: Any = [{"role": "user", "content": "the cat and the hat"}]
 # Random weights say the same for ever; a chance among likely tokens does not.
 ASKED: dict[str, Any] = {"model": "tiny", "messages": QUESTION, "max_completion_tokens": 24}
@@ -26,11 +31,13 @@ ASKED: dict[str, Any] = {"model": "tiny", "messages": QUESTION, "max_completion_
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("home"), SETTINGS) as running:
         folder = tmp_path_factory.mktemp("files")
-        for name, path in (
-            ("tiny", tiny.llama_like(folder / "llama.gguf")),
-            ("vectors", tiny.bert_like(folder / "bert.gguf")),
+        chat = tiny.llama_like(folder / "llama.gguf")
+        for name, path, more in (
+            ("tiny", chat, {}),
+            ("go", chat, {"template": TOOLS}),
+            ("vectors", tiny.bert_like(folder / "bert.gguf"), {}),
         ):
-            made(running, name, files={path.name: upload(running, path)})
+            made(running, name, files={path.name: upload(running, path)}, **more)
         yield running
 
 
@@ -46,7 +53,11 @@ def text_of(client: openai.OpenAI, **body: Any) -> str:
 
 
 def test_models(client: openai.OpenAI) -> None:
-    assert {model.id for model in client.models.list()} == {"tiny:latest", "vectors:latest"}
+    assert {model.id for model in client.models.list()} == {
+        "go:latest",
+        "tiny:latest",
+        "vectors:latest",
+    }
     assert client.models.retrieve("tiny").id == "tiny"
 
 
@@ -105,6 +116,53 @@ def test_answers_that_fit_a_schema(client: openai.OpenAI) -> None:
     for seed in range(3):
         text = text_of(client, response_format=wanted, seed=seed, max_completion_tokens=200)
         jsonschema.validate(json.loads(text), schema)
+
+
+def test_calls_that_have_to_be_made(client: openai.OpenAI) -> None:
+    """Of a model that would never call anything by itself."""
+    shirt = {
+        "type": "object",
+        "properties": {"size": {"$ref": "#/$defs/Size"}, "count": {"enum": [1, 2, 3]}},
+        "required": ["size", "count"],
+        "additionalProperties": False,
+        "$defs": {"Size": {"enum": ["S", "M", "L"]}},
+    }
+    day = {
+        "type": "object",
+        "properties": {"day": {"enum": ["today", "tomorrow"]}},
+        "required": ["day"],
+        "additionalProperties": False,
+    }
+    schemas = {"buy": shirt, "deliver": day}
+    tools: Any = [
+        {"type": "function", "function": {"name": name, "parameters": schema}}
+        for name, schema in schemas.items()
+    ]
+    named: Any = {"type": "function", "function": {"name": "deliver"}}
+    choices: list[tuple[Any, set[str]]] = [("required", {"buy", "deliver"}), (named, {"deliver"})]
+    for choice, allowed in choices:
+        answer = client.chat.completions.create(
+            model="go", messages=QUESTION, tools=tools, tool_choice=choice, n=8, seed=0
+        )
+        for given in answer.choices:
+            assert given.finish_reason == "tool_calls"
+            assert given.message.tool_calls is not None
+            (call,) = given.message.tool_calls
+            assert call.type == "function"
+            assert call.function.name in allowed
+            jsonschema.validate(json.loads(call.function.arguments), schemas[call.function.name])
+
+
+def test_a_tool_whose_schema_cannot_be_enforced(client: openai.OpenAI) -> None:
+    function: Any = {"name": "f", "parameters": {"type": "object", "not": {"required": ["x"]}}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model="go",
+            messages=QUESTION,
+            tools=[{"type": "function", "function": function}],
+            tool_choice="required",
+        )
+    assert (caught.value.code, caught.value.param) == ("invalid_grammar", "tools")
 
 
 def test_a_schema_that_cannot_be_enforced(client: openai.OpenAI) -> None:

@@ -86,11 +86,11 @@ async def _follow(
 
 
 async def one_call(
-    events: AsyncGenerator[AnswerEvent, None],
+    ask: Callable[[R], AsyncGenerator[AnswerEvent, None]], request: R
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """``events`` with no tool call but the first one."""
+    """The events of an answer with no tool call but the first one."""
     called = False
-    async with aclosing(events):
+    async with aclosing(ask(request)) as events:
         async for event in events:
             delta = event.tail if isinstance(event, Done) else event
             if not isinstance(delta, Delta) or not delta.tool_calls:

@@ -162,6 +162,11 @@ def _tried(body: schemas.Completion) -> int:
     return body.best_of
 
 
+def must_call(body: schemas.ChatCompletion) -> bool:
+    """Whether the answer has to be a call, of one of the tools in the request."""
+    return body.tool_choice not in (None, "auto", "none")
+
+
 def _common(body: schemas.Generation, caller: Caller) -> _Common:
     return _Common(
         model=body.model,
@@ -260,16 +265,32 @@ def _tools(body: schemas.ChatCompletion) -> tuple[Tool, ...]:
                 f"tools[{index}]: {tool.type!r} is not there, only functions are",
                 field=f"tools[{index}].type",
             )
-    if body.tool_choice not in (None, "auto", "none"):
-        raise InvalidRequest(
-            "tool_choice must be auto or none: a call cannot be enforced yet", field="tool_choice"
-        )
     if body.tool_choice == "none":
         return ()
-    return tuple(
+    tools = [
         Tool(tool.function.name, tool.function.description, tool.function.parameters, tool.type)
         for tool in body.tools
-    )
+    ]
+    if body.tool_choice in (None, "auto"):
+        return tuple(tools)
+    allowed = {tool.name for tool in tools} & _allowed(body.tool_choice, tools)
+    if not allowed:
+        raise InvalidRequest("tool_choice: tools has no such function", field="tool_choice")
+    return tuple(tool for tool in tools if tool.name in allowed)
+
+
+def _allowed(choice: Any, tools: list[Tool]) -> set[str]:
+    """The names of the functions of which one has to be called."""
+    if choice == "required":
+        return {tool.name for tool in tools}
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        raise InvalidRequest(
+            "tool_choice must be none, auto, required or the name of a function",
+            field="tool_choice",
+        )
+    return {name}
 
 
 def _refuse_unknown(body: schemas.ChatCompletion) -> None:

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from pyollama.errors import (
     Busy,
     ContextLengthExceeded,
-    InvalidGrammar,
     InvalidOption,
     ModelNotFound,
     NotFound,
@@ -17,6 +16,9 @@ from pyollama.server.errors import status_of
 from pyollama.server.streaming import encode_json, json_response
 
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
+
+_FIELDS = {"format": "response_format", "body": ""}
+"""Fields that have another name here, or none."""
 
 _RETRY_AFTER = 1
 """Seconds after which a client may ask a busy server again."""
@@ -61,7 +63,5 @@ def _message(error: PyollamaError) -> str:
 def _param(error: PyollamaError) -> str | None:
     if isinstance(error, ModelNotFound):
         return "model"
-    if isinstance(error, InvalidGrammar):
-        return "response_format"
     field = str(error.details.get("field", ""))
-    return field if field and field != "body" else None
+    return _FIELDS.get(field, field) or None

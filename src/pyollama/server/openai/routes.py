@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +17,8 @@ from pyollama.server.openai.completion_frames import CompletionFrames
 from pyollama.server.openai.frames import ChatFrames
 from pyollama.server.streaming import answer_events, json_response, while_connected
 from pyollama.service.choices import one_call, several
+from pyollama.service.demanded import demanded
 from pyollama.service.services import Services
-from pyollama.types import AnswerEvent, ChatRequest
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -43,11 +44,12 @@ class OpenAIRoutes:
         wanted = convert.chat(body, self._callers.of(request))
         usage = body.stream_options.include_usage
         frames = ChatFrames(body.model, len(wanted), include_usage=usage)
-        ask = self._services.chat.answer if body.parallel_tool_calls else self._one_call
+        ask = self._services.chat.answer
+        if convert.must_call(body):
+            ask = partial(demanded, ask)
+        elif not body.parallel_tool_calls:
+            ask = partial(one_call, ask)
         return answer_events(several(ask, wanted), frames, stream=body.stream)
-
-    def _one_call(self, wanted: ChatRequest) -> AsyncGenerator[AnswerEvent, None]:
-        return one_call(self._services.chat.answer(wanted))
 
     async def completions(self, request: Request) -> Response:
         body = decode_body(await request.body(), schemas.Completion)
