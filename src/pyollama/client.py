@@ -125,6 +125,14 @@ class Client:
     def embed(self, body: JSON) -> JSON:
         return self._json("POST", "/api/embed", body)
 
+    def tokenize(self, model: str, text: str, *, add_special: bool = True) -> JSON:
+        """``tokens``, their ``pieces`` and the ``count``.
+
+        ``add_special`` puts those around them that the model was made with.
+        """
+        body: JSON = {"model": model, "text": text, "add_special": add_special}
+        return self._json("POST", "/api/tokenize", body)
+
     # --- transport ----------------------------------------------------------------------------
 
     def _json(self, method: str, path: str, body: JSON | None = None) -> JSON:

@@ -107,6 +107,11 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
+def machine() -> devices.Hardware:
+    """The devices and the memory that models can be put on."""
+    return devices.hardware()
+
+
 def build(settings: Settings) -> Application:
     """Put the parts together; nothing is started yet."""
     store = open_store(settings)

@@ -28,10 +28,17 @@ _COMMANDS = {
     "ps": ("ps", "List running models"),
     "cp": ("cp", "Copy a model"),
     "rm": ("rm", "Remove a model"),
+    "load": ("load", "Load a model into memory"),
+    "tokenize": ("tokenize", "Show the tokens of a text"),
+    "embed": ("embed", "Turn texts into embeddings"),
+    "signin": ("signin", "Explain how to sign in to a registry"),
+    "signout": ("signout", "Explain that nobody is signed in"),
+    "doctor": ("doctor", "Check that everything is in place"),
     "store": ("store", "Check, tidy up and carry the models on disk"),
     "bench": ("bench", "Measure how fast a model is"),
 }
 _ALIASES = {"start": "serve", "ls": "list"}
+_HIDDEN_ALIASES = {"login": "signin", "logout": "signout"}
 
 
 _HOST = """Environment Variables:
@@ -125,7 +132,7 @@ class Root(_Help, click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "help":
             return _help
-        known = _COMMANDS.get(_ALIASES.get(name, name))
+        known = _COMMANDS.get({**_ALIASES, **_HIDDEN_ALIASES}.get(name, name))
         if known is None:
             return None
         command = import_module(f"pyollama.cli.{known[0]}").command

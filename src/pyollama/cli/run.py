@@ -10,14 +10,13 @@ from typing import Any
 import click
 
 from pyollama.cli.answer import Look, Spinner, show_answer, statistics
-from pyollama.cli.arguments import THINK_LEVELS, at_least
+from pyollama.cli.arguments import THINK_LEVELS, at_least, check_duration
 from pyollama.cli.connection import connect_or_start
 from pyollama.cli.main import Command
 from pyollama.cli.media import take_media
 from pyollama.cli.paths import model_named
 from pyollama.cli.progress import ProgressDisplay
 from pyollama.client import Client
-from pyollama.durations import parse_duration
 from pyollama.errors import ApiError
 
 JSON = dict[str, Any]
@@ -56,7 +55,7 @@ def command(
     look = Look(hide_thinking=hidethinking, word_wrap=not nowordwrap, verbose=verbose)
     body: JSON = {}
     if keepalive is not None:
-        body["keep_alive"] = _check_duration(keepalive)
+        body["keep_alive"] = check_duration(keepalive)
     if form is not None:
         body["format"] = _parse_format(form)
     chosen_think = None if think is None else _parse_think(think)
@@ -106,14 +105,6 @@ def _prompt(words: list[str]) -> str | None:
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     parts = [piped, *words] if piped else words
     return " ".join(parts) if parts else None
-
-
-def _check_duration(value: str) -> str:
-    try:
-        parse_duration(value)
-    except ValueError as error:
-        raise click.UsageError(f"--keepalive: {error}") from error
-    return value
 
 
 def _parse_think(value: str) -> bool | str:
