@@ -81,11 +81,15 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Engine:
-    """See the module. ``running`` counts the requests that have not been given up."""
+    """See the module. ``running`` counts the requests that have not been given up.
+
+    ``@waits`` waits for ``gate`` after every piece.
+    """
 
     spec: LoadSpec
     running: int = 0
     requests: list[GenerateRequest] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def info(self) -> EngineInfo:
@@ -119,7 +123,7 @@ class Engine:
                 if cue == "@breaks":
                     raise NativeError("the model broke")
                 if cue == "@waits":
-                    await asyncio.Event().wait()
+                    await self.gate.wait()
             yield _finished(request, "stop", count + 2)
         finally:
             self.running -= 1

@@ -12,14 +12,16 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from pyollama.errors import PyollamaError
+from pyollama.server.wire import Wire
 
 Event = TypeVar("Event")
 Event_contra = TypeVar("Event_contra", contravariant=True)
@@ -97,7 +99,9 @@ def answer_events(
 
 
 class StreamResponse(Response, ABC, Generic[Event]):
-    """Every event is sent as soon as it is there."""
+    """Every event is sent as soon as it is there; ``_quiet`` is sent while there is none."""
+
+    _quiet: ClassVar[bytes]
 
     def __init__(self, events: AsyncGenerator[Event, None], frames: Frames[Event]) -> None:
         self._events = events
@@ -117,30 +121,31 @@ class StreamResponse(Response, ABC, Generic[Event]):
 
     async def _pump(self, send: Send, send_body: Send) -> bytes:
         """Send the stream, or return the object that is sent instead."""
-        started = False
-        async with aclosing(self._events) as events:
-            try:
-                async for event in events:
-                    if not started and self._frames.stands_alone(event):
-                        return self._frames.whole([event])
-                    if frame := self._frames.frame(event):
-                        if not started:
-                            await self._start(send)
-                            started = True
-                        await send_body(_piece(self._framed(frame)))
-            except PyollamaError as error:
-                if not started:
-                    raise
-                await send_body(_piece(self._failed(error)))
-            except Exception:
-                # The status is out already: the stream must still end with an error of its own.
-                if not started:
-                    raise
-                _log.exception("stream failed")
-                await send_body(_piece(self._failed(PyollamaError("internal error"))))
-        if not started:
-            await self._start(send)
-        await send_body({"type": "http.response.body", "body": b""})
+        wire = Wire(partial(self._start, send), send_body, self._quiet)
+        try:
+            async with aclosing(self._events) as events:
+                try:
+                    async for event in events:
+                        if not wire.started and self._frames.stands_alone(event):
+                            await wire.still()
+                            return self._frames.whole([event])
+                        if frame := self._frames.frame(event):
+                            await wire.write(self._framed(frame))
+                except PyollamaError as error:
+                    await wire.still()
+                    if not wire.started:
+                        raise
+                    await wire.write(self._failed(error))
+                except Exception:
+                    # The status is out already: the stream must end with an error of its own.
+                    await wire.still()
+                    if not wire.started:
+                        raise
+                    _log.exception("stream failed")
+                    await wire.write(self._failed(PyollamaError("internal error")))
+            await wire.end()
+        finally:
+            await wire.still()
         return b""
 
     @abstractmethod
@@ -165,6 +170,7 @@ class NdjsonResponse(StreamResponse[Event]):
     """One line per event."""
 
     media_type = NDJSON_TYPE
+    _quiet = b" "  # blanks may stand before a JSON text; an empty line breaks Ollama's own client
 
     def _framed(self, frame: bytes) -> bytes:
         return frame + b"\n"
@@ -177,6 +183,7 @@ class SseResponse(StreamResponse[Event]):
     """Server-sent events."""
 
     media_type = SSE_TYPE
+    _quiet = b": \n\n"  # a comment
 
     def __init__(self, events: AsyncGenerator[Event, None], frames: EventFrames[Event]) -> None:
         super().__init__(events, frames)
@@ -239,7 +246,3 @@ async def _cancelled(task: asyncio.Future[T]) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _piece(body: bytes) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from tests.unit.server.asgi import Exchange
 
 from pyollama.errors import EngineError, InvalidRequest, PyollamaError
+from pyollama.server import wire
 from pyollama.server.streaming import (
     BODY_SEND,
     JSON_TYPE,
@@ -161,3 +164,61 @@ async def test_server_sent_events_fail_in_their_own_form() -> None:
 async def test_events_of_an_answer_that_is_not_streamed_are_one_object() -> None:
     exchange = await Exchange().run(answer_events(words("a", "b"), Spoken(), stream=False))
     assert (exchange.header("content-type"), exchange.content) == (JSON_TYPE, b'["a","b"]')
+
+
+@dataclass
+class Quiet(Exchange):
+    """Lets ``heard`` be awaited: something was sent although there was no event."""
+
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _send(self, message: Any) -> None:
+        await super()._send(message)
+        if message.get("body", b"") in (b" ", b": \n\n"):
+            self.heard.set()
+
+
+async def later(exchange: Quiet, *items: str | Exception) -> AsyncGenerator[str, None]:
+    for item in items:
+        exchange.heard.clear()
+        await exchange.heard.wait()
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "QUIET", 0.002)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_no_stream_is_silent_for_long() -> None:
+    exchange = Quiet()
+    await exchange.run(answer(later(exchange, "a", "b"), Upper(), stream=True))
+    assert exchange.status == 200
+    first, second = exchange.content.splitlines()
+    assert (first[:1], second[:1]) == (b" ", b" ")
+    assert [json.loads(first), json.loads(second)] == ["A", "B"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_stood_alone_and_failures_are_lines_after_a_silence() -> None:
+    exchange = Quiet()
+    await exchange.run(answer(later(exchange, "alone"), Upper(), stream=True))
+    assert exchange.header("content-type") == "application/x-ndjson"
+    assert json.loads(exchange.content) == "ALONE"
+    exchange = Quiet()
+    await exchange.run(answer(later(exchange, EngineError("broke")), Upper(), stream=True))
+    assert (exchange.status, json.loads(exchange.content)) == (200, {"error": "broke"})
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nothing_is_sent_after_the_end() -> None:
+    for events in (words("a"), words(), words("alone")):
+        exchange = await Exchange().run(answer(events, Upper(), stream=True))
+        sent = len(exchange.sent)
+        quiet = Quiet()  # as long as another stream takes to be silent
+        await quiet.run(answer(later(quiet, "x"), Upper(), stream=True))
+        assert len(exchange.sent) == sent
+        assert exchange.sent[-1].get("more_body", False) is False
