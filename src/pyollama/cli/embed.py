@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pyollama.cli.arguments import at_least, check_duration
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.cli.paths import model_named
@@ -20,7 +21,7 @@ _AT_A_TIME = 64
 
 
 @click.command("embed", cls=Command, usage="MODEL [TEXT...]", bare={"--truncate": "true"})
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--dimensions", type=int, help="Cut embeddings to this length")
 @click.option("--keepalive", help="How long the model stays in memory (for example 5m)")
 @click.option("--truncate", type=bool, help="Cut texts that are too long (default true)")

@@ -9,6 +9,7 @@ import click
 
 from pyollama.cli.answer import Spinner
 from pyollama.cli.arguments import at_least, check_duration
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.cli.paths import model_named
@@ -18,7 +19,7 @@ JSON = dict[str, Any]
 
 
 @click.command("load", cls=Command, usage="MODEL [MODEL...]")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--keepalive", help="How long the model stays in memory (for example 5m)")
 def command(arguments: tuple[str, ...], keepalive: str | None) -> None:
     """Load a model into memory

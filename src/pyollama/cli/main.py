@@ -141,12 +141,12 @@ class Root(_Help, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0].startswith("-"):
+        if args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.NoSuchOption(args[0])
         command = self.get_command(ctx, args[0])
-        if command is None:
+        if command is None and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command(args[0]))
-        return command.name, command, args[1:]
+        return command.name if command else None, command, args[1:]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)

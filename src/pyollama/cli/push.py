@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pyollama.cli.arguments import exactly
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.cli.progress import ProgressDisplay
@@ -14,7 +15,7 @@ _OLLAMA = (DEFAULT_HOST, "ollama.com", "www.ollama.com")
 
 
 @click.command("push", cls=Command, usage="MODEL")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--insecure", is_flag=True, help="Use an insecure registry")
 def command(arguments: tuple[str, ...], insecure: bool) -> None:
     """Push a model to a registry"""

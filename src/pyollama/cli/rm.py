@@ -7,6 +7,7 @@ from http import HTTPStatus
 import click
 
 from pyollama.cli.arguments import at_least
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.client import Client
@@ -14,7 +15,7 @@ from pyollama.errors import ApiError
 
 
 @click.command("rm", cls=Command, usage="MODEL [MODEL...]")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 def command(arguments: tuple[str, ...]) -> None:
     """Remove a model"""
     with connect() as client:

@@ -11,6 +11,7 @@ import click
 
 from pyollama.cli.answer import Look, Spinner, show_answer, statistics
 from pyollama.cli.arguments import THINK_LEVELS, at_least, check_duration
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect_or_start
 from pyollama.cli.main import Command
 from pyollama.cli.media import take_media
@@ -24,7 +25,7 @@ _BARE = {"--think": "true", "--truncate": "true"}
 
 
 @click.command("run", cls=Command, usage="MODEL [PROMPT]", bare=_BARE)
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--dimensions", type=int, help="Cut embeddings to this length")
 @click.option("--format", "form", help='Form of the answer: "json" or a JSON schema')
 @click.option("--hidethinking", is_flag=True, help="Do not show thinking")

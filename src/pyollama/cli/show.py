@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pyollama.cli.arguments import exactly
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.formats import count
 from pyollama.cli.main import Command
@@ -24,7 +25,7 @@ _ARRAY_COLUMNS = 10
 
 
 @click.command("show", cls=Command, usage="MODEL")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--license", is_flag=True, help="Show the model's license")
 @click.option("--modelfile", is_flag=True, help="Show the model's modelfile")
 @click.option("--parameters", is_flag=True, help="Show the model's parameters")

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import click
 
 from pyollama.cli.arguments import exactly
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.cli.paths import model_named
@@ -14,7 +15,7 @@ from pyollama.errors import ApiError
 
 
 @click.command("stop", cls=Command, usage="MODEL")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 def command(arguments: tuple[str, ...]) -> None:
     """Unload a running model"""
     (model,) = exactly(1, arguments)

@@ -8,13 +8,14 @@ import sys
 import click
 
 from pyollama.cli.arguments import at_least
+from pyollama.cli.completion import stored_models
 from pyollama.cli.connection import connect
 from pyollama.cli.main import Command
 from pyollama.cli.paths import model_named
 
 
 @click.command("tokenize", cls=Command, usage="MODEL [TEXT]")
-@click.argument("arguments", nargs=-1)
+@click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--count", is_flag=True, help="Show only how many there are")
 @click.option("--raw", is_flag=True, help="Only the text, without tokens that the model adds")
 def command(arguments: tuple[str, ...], count: bool, raw: bool) -> None:
