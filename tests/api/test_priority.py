@@ -29,3 +29,13 @@ async def test_an_unknown_priority_is_a_bad_request(tmp_path: Path) -> None:
     await world.pool.close()
     assert exchange.status == 400
     assert b"X-Pyollama-Priority: 'urgent' must be one of interactive, normal" in exchange.content
+
+
+async def test_who_asks_is_the_same_in_every_dialect(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    headers = {"host": "localhost", "authorization": "Bearer x"}
+    for path in ("/api/chat", "/v1/chat/completions", "/v1/completions"):
+        await Exchange("POST", path, headers, BODY).run(world.app)
+    await world.pool.close()
+    assert len({request.key for request in world.engines[0].requests}) == 1
+    assert len(world.engines[0].requests) == 3

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from pyollama.config import Settings
 from pyollama.errors import PyollamaError
+from pyollama.server.callers import Callers
 from pyollama.server.errors import status_of
 from pyollama.server.hosts import LocalHosts, is_loopback
 from pyollama.server.middleware import AccessLog, CleanPath, Cors, HostCheck, page_of_redirect
@@ -32,10 +33,11 @@ _log = logging.getLogger(__name__)
 def create_app(services: Services, settings: Settings) -> FastAPI:
     """The ASGI application over ``services``, which belong to the caller."""
     app = _Application(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
+    callers = Callers(settings.files)
     tables = (
-        OllamaRoutes(services, settings).table(),
-        OwnRoutes(services, settings).table(),
-        OpenAIRoutes(services, settings).table(),
+        OllamaRoutes(services, settings, callers).table(),
+        OwnRoutes(services, callers).table(),
+        OpenAIRoutes(services, callers).table(),
     )
     for path, methods, handler in chain(*tables):
         app.add_api_route(path, handler, methods=methods, response_model=None)

@@ -24,10 +24,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 class OllamaRoutes:
     """Handlers over ``services``."""
 
-    def __init__(self, services: Services, settings: Settings) -> None:
+    def __init__(self, services: Services, settings: Settings, callers: Callers) -> None:
         self._services = services
         self._settings = settings
-        self._callers = Callers(settings.files)
+        self._callers = callers
 
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [

@@ -8,7 +8,6 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pyollama.config import Settings
 from pyollama.errors import InvalidRequest
 from pyollama.server.body import decode_body
 from pyollama.server.callers import Callers
@@ -27,9 +26,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class OwnRoutes:
     """Handlers over ``services``."""
 
-    def __init__(self, services: Services, settings: Settings) -> None:
+    def __init__(self, services: Services, callers: Callers) -> None:
         self._services = services
-        self._callers = Callers(settings.files)
+        self._callers = callers
 
     def table(self) -> list[tuple[str, list[str], Handler]]:
         return [
