@@ -132,6 +132,20 @@ async def test_a_running_answer_is_listed_and_can_be_ended(world: World) -> None
     assert status == 404 and active["id"] in found["error"]
 
 
+async def test_requests_of_openais_dialect_are_listed_each_answer_by_itself(world: World) -> None:
+    body = {"model": "chat", "messages": [{"role": "user", "content": "@waits"}], "n": 2}
+    asked = exchange("/v1/chat/completions", body | {"stream": True})
+    answering = asyncio.ensure_future(asked.run(world.app))
+    await until(lambda: world.engines and world.engines[0].running == 2)
+    first, second = (await ask(world, "/api/requests", method="GET"))[1]["requests"]
+    assert second["id"].startswith(f"{first['id']}-")
+    await ask(world, f"/api/requests/{second['id']}", method="DELETE")
+    await answering
+    assert b"request canceled" in asked.content
+    assert asked.header("x-request-id") == first["id"]
+    assert world.engines[0].running == 0
+
+
 async def test_a_request_is_ended_before_its_first_byte(world: World) -> None:
     body = {"model": "chat", "messages": [{"content": "@waits"}], "stream": False}
     asked = exchange("/api/chat", body)

@@ -40,6 +40,7 @@ class _Common(TypedDict):
     shift: bool
     priority: Priority
     key: str
+    id: str
 
 
 def chat(body: schemas.ChatCompletion, caller: Caller = _SOMEBODY) -> list[ChatRequest]:
@@ -176,6 +177,7 @@ def _common(body: schemas.Generation, caller: Caller) -> _Common:
         shift=False,
         priority=caller.priority,
         key=caller.key,
+        id=caller.request_id,
     )
 
 
