@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pyollama.errors import InvalidRequest
-from pyollama.server.body import decode_body
 from pyollama.server.callers import Callers
 from pyollama.server.openai import convert, listing, schemas
+from pyollama.server.openai.bodies import read
 from pyollama.server.openai.completion_frames import CompletionFrames
 from pyollama.server.openai.frames import ChatFrames
 from pyollama.server.streaming import answer_events, json_response, while_connected
@@ -39,7 +39,7 @@ class OpenAIRoutes:
         ]
 
     async def chat_completions(self, request: Request) -> Response:
-        body = decode_body(await request.body(), schemas.ChatCompletion)
+        body = await read(request, schemas.ChatCompletion)
         wanted = convert.chat(body, self._callers.of(request))
         usage = body.stream_options.include_usage
         frames = ChatFrames(body.model, len(wanted), include_usage=usage)
@@ -51,7 +51,7 @@ class OpenAIRoutes:
         return answer_events(several(ask, wanted), frames, stream=body.stream)
 
     async def completions(self, request: Request) -> Response:
-        body = decode_body(await request.body(), schemas.Completion)
+        body = await read(request, schemas.Completion)
         wanted = convert.completions(body, self._callers.of(request))
         frames = CompletionFrames(
             body.model,
@@ -66,7 +66,7 @@ class OpenAIRoutes:
         return answer_events(events, frames, stream=body.stream)
 
     async def embeddings(self, request: Request) -> Response:
-        body = decode_body(await request.body(), schemas.Embeddings)
+        body = await read(request, schemas.Embeddings)
         wanted = convert.embeddings(body, self._callers.of(request))
         work = self._services.embed.embed(wanted)
         embedded = await while_connected(request.receive, work)
