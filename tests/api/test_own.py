@@ -153,6 +153,7 @@ async def test_a_request_is_ended_before_its_first_byte(world: World) -> None:
     await until(lambda: world.engines and world.engines[0].running)
     (active,) = (await ask(world, "/api/requests", method="GET"))[1]["requests"]
     await ask(world, f"/api/requests/{active['id']}", method="DELETE")
+    assert world.engines[0].running == 0
     await answering
     assert (asked.status, json.loads(asked.content)) == (499, {"error": "request canceled"})
     assert world.engines[0].running == 0

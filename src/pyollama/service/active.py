@@ -31,30 +31,24 @@ class ActiveRequest:
     state: State = "loading"
     pieces: int = 0
     canceled: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     _events: Events | None = None
     _working: asyncio.Task[None] | None = None
 
     async def cancel(self) -> None:
         """Free what the request holds; whoever reads the answer gets :class:`Aborted`."""
+        if self.canceled:
+            return
         self.canceled = True
         if self._working is not None:
             self._working.cancel()
+            await self.ended.wait()
         elif self._events is not None:  # whoever reads does not take the next piece
             await self._events.aclose()
 
-    async def follow(self, events: Events) -> Events:
-        """``events``, watched."""
+    async def next(self, events: Events) -> AnswerEvent | None:
+        """The next one of ``events``, ``None`` at their end."""
         self._events = events
-        try:
-            while (event := await self._next(events)) is not None:
-                if isinstance(event, Delta):
-                    self.state = "writing"
-                    self.pieces += 1
-                yield event
-        finally:
-            await events.aclose()
-
-    async def _next(self, events: Events) -> AnswerEvent | None:
         # The task that reads is cancelled rather than one of our own made for every piece.
         self._working = task = asyncio.current_task()
         try:
@@ -67,6 +61,9 @@ class ActiveRequest:
             self._working = None
         if event is None and self.canceled:
             raise Aborted("request canceled")
+        if isinstance(event, Delta):
+            self.state = "writing"
+            self.pieces += 1
         return event
 
 
@@ -97,15 +94,16 @@ class ActiveRequests:
         """The events of ``answer``; until they end, the request is listed."""
         active = ActiveRequest(self._free_id(request.id), kind, request)
         self._active[active.id] = active
-        events = active.follow(answer(active))
+        events = answer(active)
         try:
-            async for event in events:
+            while (event := await active.next(events)) is not None:
                 yield event
         finally:
             try:
                 await events.aclose()
             finally:
                 del self._active[active.id]
+                active.ended.set()
 
     def _free_id(self, wanted: str) -> str:
         """One HTTP request may ask for several answers."""

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.unit.runtime.fakes import FakeLoader, stored
+from tests.unit.runtime.fakes import DEFAULT, FakeLoader, stored
 
 from pyollama.errors import Busy, EngineClosed, ModelLoadError, OutOfMemory
 from pyollama.runtime.pool import LoadedModel, ModelPool
@@ -347,3 +347,19 @@ async def test_close_waits_for_requests_within_its_grace(loader: FakeLoader) -> 
         assert loader.engines[0].closed == 0
     await asyncio.wait_for(closing, 1)
     assert loader.engines[0].closed == 1
+
+
+async def test_the_context_that_a_request_would_have() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(loader)
+    model = stored("a")
+    assert pool.context_of(model, LoadOptions()) == (DEFAULT, None)
+    assert pool.context_of(model, LoadOptions(num_ctx=16)) == (16, None)
+    async with pool.lease(model, LoadOptions(num_ctx=2048)) as loaded:
+        info = loaded.engine.info
+        assert pool.context_of(model, LoadOptions(num_ctx=16)) == (16, info)
+        assert pool.context_of(model, LoadOptions(num_ctx=4096)) == (4096, None)
+        assert pool.engines() == [(model, loaded.engine)]
+    assert pool.queue == (0, 512)
+    await pool.close()
+    assert pool.engines() == []
