@@ -24,6 +24,8 @@ _COMMANDS = {
     "stop": ("stop", "Unload a running model"),
     "pull": ("pull", "Pull a model from a registry"),
     "push": ("push", "Push a model to a registry"),
+    "signin": ("signin", "Explain how to sign in to a registry"),
+    "signout": ("signout", "Explain that nobody is signed in"),
     "list": ("list", "List models"),
     "ps": ("ps", "List running models"),
     "cp": ("cp", "Copy a model"),
@@ -31,8 +33,6 @@ _COMMANDS = {
     "load": ("load", "Load a model into memory"),
     "tokenize": ("tokenize", "Show the tokens of a text"),
     "embed": ("embed", "Turn texts into embeddings"),
-    "signin": ("signin", "Explain how to sign in to a registry"),
-    "signout": ("signout", "Explain that nobody is signed in"),
     "doctor": ("doctor", "Check that everything is in place"),
     "store": ("store", "Check, tidy up and carry the models on disk"),
     "bench": ("bench", "Measure how fast a model is"),
@@ -79,7 +79,7 @@ class _Help(click.Command):
 
 def _flag(names: str) -> str:
     """Long names below each other, and the kinds of values in Ollama's words."""
-    words = [_KINDS.get(word, word) for word in names.split(" ")]
+    words = [_KINDS.get(word, word) for word in names.split(" ") if word != "BOOLEAN"]
     return (
         f"{'' if names.startswith('-') and not names.startswith('--') else '    '}{' '.join(words)}"
     )

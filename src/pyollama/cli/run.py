@@ -22,9 +22,14 @@ from pyollama.errors import ApiError
 
 JSON = dict[str, Any]
 _BARE = {"--think": "true", "--truncate": "true"}
+_VARIABLES = """Environment Variables:
+  OLLAMA_EDITOR     Editor for Ctrl-G in a conversation
+  OLLAMA_HOST       Address of the server (default 127.0.0.1:11434)
+  OLLAMA_NOHISTORY  Keep nothing of what is typed
+"""
 
 
-@click.command("run", cls=Command, usage="MODEL [PROMPT]", bare=_BARE)
+@click.command("run", cls=Command, usage="MODEL [PROMPT]", bare=_BARE, epilog=_VARIABLES)
 @click.argument("arguments", nargs=-1, shell_complete=stored_models)
 @click.option("--dimensions", type=int, help="Cut embeddings to this length")
 @click.option("--format", "form", help='Form of the answer: "json" or a JSON schema')
@@ -33,7 +38,7 @@ _BARE = {"--think": "true", "--truncate": "true"}
 @click.option("--keepalive", help="How long the model stays in memory (for example 5m)")
 @click.option("--nowordwrap", is_flag=True, help="Do not wrap words to the next line")
 @click.option("--think", help="Think first: true, false, high, medium, low or max")
-@click.option("--truncate", type=bool, help="Cut embedding input that is too long")
+@click.option("--truncate", type=bool, help="Cut embedding input that is too long (default true)")
 @click.option("--verbose", is_flag=True, help="Show timings of the answer")
 def command(
     arguments: tuple[str, ...],

@@ -117,12 +117,15 @@ def _value(value: object) -> str:
 
 
 def _array(values: list[Any]) -> str:
-    """As many elements as fit into about ten columns, and how many more there are."""
+    """As many elements as fit into about ten columns, but one at least, and how many more."""
     shown: list[str] = []
+    columns = 1
     for value in values:
-        if len(" ".join(shown)) >= _ARRAY_COLUMNS:
+        text = _value(value)
+        columns += len(text) + (2 if shown else 0)
+        if shown and columns > _ARRAY_COLUMNS:
             return f"[{' '.join(shown)} ...+{len(values) - len(shown)} more]"
-        shown.append(_value(value))
+        shown.append(text)
     return f"[{' '.join(shown)}]"
 
 
