@@ -34,6 +34,9 @@ from pyollama.errors import (
 )
 from pyollama.server.body import decode_body
 from pyollama.server.ollama import convert, schemas
+from pyollama.server.openai import convert as openai_convert
+from pyollama.server.openai import schemas as openai_schemas
+from pyollama.service.demanded import calls_schema
 from pyollama.store import manifest as media
 from pyollama.store.blobs import Blobs
 from pyollama.store.digest import is_digest
@@ -182,11 +185,15 @@ _BODIES: Sequence[tuple[type[msgspec.Struct], Callable[..., object]]] = (
     (schemas.Create, convert.creation),
     (schemas.Show, lambda body: body.wanted),
     (schemas.Copy, lambda body: body.source + body.destination),
+    (openai_schemas.ChatCompletion, openai_convert.chat),
+    (openai_schemas.Completion, openai_convert.completions),
+    (openai_schemas.Embeddings, openai_convert.embeddings),
 )
 _BODY_KEYS = (
     *(field for schema, _ in _BODIES for field in schema.__struct_fields__),
     *("role", "content", "images", "tool_calls", "function", "arguments", "name", "description"),
     *("type", "properties", "items", "anyOf", "required", "enum", "$defs", "from", "KEEP_ALIVE"),
+    *("text", "image_url", "url", "input_audio", "data", "schema", "json_schema", "$ref", "effort"),
 )
 _WITH_TOOLS = "{{ range .Messages }}{{ .Role }}{{ .Content }}{{ json .ToolCalls }}{{ end }}"
 _TOOL_TEMPLATE = GoTemplate.parse(
@@ -206,6 +213,9 @@ def body(data: bytes) -> None:
         if schema is schemas.Chat:
             chat = convert.chat(decoded)  # type: ignore[arg-type]
             _TOOL_TEMPLATE.render(chat.messages, chat.tools, chat.think).encode()
+        if schema is openai_schemas.ChatCompletion:
+            tools = openai_convert.chat(decoded)[0].tools  # type: ignore[arg-type]
+            msgspec.json.encode(calls_schema(tools))
     except (InvalidRequest, TemplateError):
         return
     assert request is not None

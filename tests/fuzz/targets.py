@@ -117,6 +117,11 @@ TARGETS: dict[str, Target] = {
             _CHAT,
             b'\1\1{"MODEL":"m","prompt":"p","options":{"seed":1},"images":["aGk="],"think":"high"}',
             b'\4\1{"model":"m","from":"x","files":{"a":"b"},"license":["x"],"info":{}}',
+            (
+                b'\7\1{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}],'
+                b'"n":2,"tools":[{"function":{"name":"f"}}],"tool_choice":"required","seed":1}'
+            ),
+            b'\x08\1{"model":"m","prompt":["a","b"],"best_of":2,"stop":["x"],"logit_bias":{"5":1}}',
         ),
         (
             *_JSON_WORDS,
