@@ -32,7 +32,11 @@ class Wire:
         self.started = False
 
     async def write(self, piece: bytes) -> None:
-        await self._put(piece, more=True)
+        if self._head_is_out and not self._order.locked():  # the order of whole pieces is free
+            self._last = self._loop.time()
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        else:
+            await self._put(piece, more=True)
 
     async def end(self) -> None:
         await self.still()
@@ -56,7 +60,8 @@ class Wire:
 
     def _tick(self) -> None:
         silent = self._loop.time() - self._last
-        if silent >= self._interval and not self._order.locked():
+        beating = self._beat is not None and not self._beat.done()
+        if silent >= self._interval and not beating and not self._order.locked():
             silent = 0.0
             self.started = True  # now, so that nobody decides otherwise before the task runs
             self._beat = self._loop.create_task(self.write(self._quiet))
