@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.e2e.running import Server, clean_environment, free_port, running_server
@@ -101,6 +103,14 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
         taken = run(here | {"OLLAMA_HOST": f"127.0.0.1:{other.getsockname()[1]}"}, "doctor")
     assert taken.returncode == 1
     assert "problem server    cannot listen at" in taken.stdout
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = Thread(target=lambda: other.accept()[0].close())  # no HTTP
+        thread.start()
+        taken = run(here | {"OLLAMA_HOST": f"127.0.0.1:{other.getsockname()[1]}"}, "doctor")
+        thread.join()
+    assert taken.returncode == 1
+    assert f"process {os.getpid()})" in taken.stdout
 
     away = run(here | {"OLLAMA_HOST": "http://pyollama.invalid:1"}, "doctor")
     assert away.returncode == 1

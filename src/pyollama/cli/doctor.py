@@ -138,7 +138,9 @@ def _server(settings: Settings) -> Finding:
         return _free_port(settings)
     except (ApiError, KeyError):
         advice = "end that program, or set OLLAMA_HOST to another address"
-        return Finding("server", f"another program answers at {address.url}", advice, "problem")
+        text = f"another program answers at {address.url}"
+        holder = _holder(address.port) if address.is_local else ""
+        return Finding("server", text + holder, advice, "problem")
     return Finding("server", f"version {version} answers at {address.url}")
 
 
@@ -154,7 +156,20 @@ def _free_port(settings: Settings) -> Finding:
             probe.bind(place)
     except OSError as error:
         advice = "set OLLAMA_HOST to another address"
-        text = f"cannot listen at {address.netloc}: {error.strerror}"
+        text = f"cannot listen at {address.netloc}: {error.strerror}{_holder(address.port)}"
         return Finding("server", text, advice, "problem")
     text = f"none runs at {address.url}, and the port is free"
     return Finding("server", text, "'pyollama serve' starts one", "note")
+
+
+def _holder(port: int) -> str:
+    """The program that has ``port``, as far as this user may know."""
+    import psutil
+
+    try:
+        for each in psutil.net_connections("tcp"):
+            if each.pid and each.laddr and each.laddr.port == port and not each.raddr:
+                return f" (by {psutil.Process(each.pid).name()}, process {each.pid})"
+    except psutil.Error:
+        pass
+    return ""
