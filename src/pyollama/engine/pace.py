@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLOWDOWN = 3.5
+SLOWDOWN = 3.0
 """A step with prefill may take this many times as long as one without."""
 
-MIN_CHUNK = 8
+MIN_CHUNK = 4
 """Fewer rows of a prompt would drag it out; at a long context even these may be a whole step."""
 
 BURST_SECONDS = 3.0
