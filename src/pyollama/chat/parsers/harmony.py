@@ -9,26 +9,28 @@ from dataclasses import replace
 import msgspec
 
 from pyollama.chat.callids import new_call_id
-from pyollama.chat.holdback import partial_tags
 from pyollama.chat.interface import Turn
-from pyollama.types import Delta, Message, Tool, ToolCall
+from pyollama.chat.parsers.addressed import MESSAGE, START, AddressedParser, Kind
+from pyollama.types import Message, Tool, ToolCall
 
-START, END, MESSAGE = "<|start|>", "<|end|>", "<|message|>"
+END = "<|end|>"
 PRESERVED = (START, END, MESSAGE, "<|channel|>", "<|constrain|>")
 STOPS = ("<|call|>",)
 RESUME = "<|end|><|start|>assistant<|channel|>final<|message|>"
 
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")
-_ENDS = (END, START, "<|return|>", "<|call|>")
 _BUILT_IN = frozenset(("browser.open", "browser.search", "browser.find", "python"))
 
 
-class HarmonyParser:
-    """An answer goes on after ``<|start|>assistant``, or inside of a message that was begun.
+class HarmonyParser(AddressedParser):
+    """What is said to a recipient is a call, the channel "analysis" is thinking.
 
-    ``names`` leads from the names the model uses for tools to their real ones.
+    ``names`` leads from the names the model uses for tools to their real ones; a message in
+    ``channel`` was begun in the prompt.
     """
+
+    ends = (END, START, "<|return|>", "<|call|>")
 
     def __init__(
         self,
@@ -36,73 +38,23 @@ class HarmonyParser:
         channel: str = "",
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
+        super().__init__(in_header=not channel, new_id=new_id)
         self._names = names
-        self._new_id = new_id
-        self._held = ""
-        self._in_header = not channel
         self._channel = channel
         self._recipient = ""
-        self._count = 0
-        self._saw_message = not self._in_header
 
-    def feed(self, text: str) -> Delta:
-        self._held += text
-        content = thinking = ""
-        calls: list[ToolCall] = []
-        while True:
-            if self._in_header and not self._read_header():
-                break
-            body, ended = self._read_body()
-            if self._recipient:
-                if ended:
-                    content, calls = content + self._call(body, calls), calls
-            elif self._channel == "analysis":
-                thinking += body
-            else:
-                content += body
-            if not ended:
-                break
-        return Delta(content=content, thinking=thinking, tool_calls=tuple(calls))
-
-    def flush(self) -> Delta:
-        held, self._held = self._held, ""
-        if self._in_header:
-            # No message at all: the model does not write in this form.
-            return Delta() if self._saw_message else Delta(content=held)
+    @property
+    def _kind(self) -> Kind:
         if self._recipient:
-            calls: list[ToolCall] = []
-            content = self._call(held, calls)
-            return Delta(content=content, tool_calls=tuple(calls))
-        if self._channel == "analysis":
-            return Delta(thinking=held)
-        return Delta(content=held)
+            return "call"
+        return "thinking" if self._channel == "analysis" else "content"
 
-    def _read_header(self) -> bool:
-        header, tag, rest = self._held.partition(MESSAGE)
-        if not tag:
-            return False
+    def _read_header(self, header: str) -> None:
         channel, recipient = _CHANNEL.search(header), _RECIPIENT.search(header)
         self._channel = channel[1] if channel else ""
         self._recipient = recipient[1] if recipient else ""
-        self._held, self._in_header, self._saw_message = rest, False, True
-        return True
 
-    def _read_body(self) -> tuple[str, bool]:
-        """What is certain of the body, all of it if it ended."""
-        found = [(at, tag) for tag in _ENDS if (at := self._held.find(tag)) >= 0]
-        if found:
-            at, tag = min(found)
-            body, self._held = self._held[:at], self._held[at + len(tag) :]
-            self._in_header = True
-            return body, True
-        if self._recipient:
-            return "", False
-        certain = len(self._held) - partial_tags(self._held, _ENDS)
-        body, self._held = self._held[:certain], self._held[certain:]
-        return body, False
-
-    def _call(self, body: str, calls: list[ToolCall]) -> str:
-        """Adds the call to ``calls``; if the body is no object, it is content instead."""
+    def _read_calls(self, body: str, calls: list[ToolCall]) -> str:
         try:
             arguments = msgspec.json.decode(body.strip() or "{}")
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
