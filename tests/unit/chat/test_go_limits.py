@@ -74,10 +74,15 @@ def test_any_format(directive: str, value: str) -> None:
     ],
 )
 def test_greedy_templates_end_soon(text: str) -> None:
+    assert _seconds(text, 200_000) < 40 * _seconds("{{ range 100000 }}{{ . }}{{ end }}", 20_000)
+
+
+def _seconds(text: str, steps: int) -> float:
+    """Processor time until the template is ended; a plain one says how fast the machine is."""
     start = time.process_time()
     with pytest.raises(TemplateError):
-        Template.parse(text).execute({}, Limits(steps=200_000))
-    assert time.process_time() - start < 2
+        Template.parse(text).execute({}, Limits(steps=steps))
+    return time.process_time() - start
 
 
 def test_deep_data() -> None:
